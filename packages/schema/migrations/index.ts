@@ -1,0 +1,21 @@
+import * as foundation from './0001-foundation.ts';
+import * as auth from './0002-auth.ts';
+import * as token from './0003-token.ts';
+import * as audit from './0004-audit.ts';
+
+/** One step of the database's history: SQL text in both directions, run in one transaction with its record. */
+export interface MigrationText {
+  readonly up: string;
+  readonly down: string;
+}
+
+/**
+ * The whole history, in order. A landed entry is never edited, renamed or removed: databases in the field have
+ * run it. New entries go to the end, with the next number.
+ */
+export const migrations: Readonly<Record<string, MigrationText>> = {
+  '0001-foundation': foundation,
+  '0002-auth': auth,
+  '0003-token': token,
+  '0004-audit': audit,
+};

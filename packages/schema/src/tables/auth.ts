@@ -1,0 +1,60 @@
+import type { Generated } from 'kysely';
+import type { CreatedAt, KitDatabase, Moment } from './kit.ts';
+
+/** The tenant of whoever names none. Made by the migrations, open for registration. */
+export const DEFAULT_TENANT_ID = '00000000-0000-7000-8000-000000000001';
+
+export type TenantStatus = 'active' | 'disabled';
+export type Registration = 'open' | 'closed';
+/** Each role includes those before it. */
+export type Role = 'USER' | 'ADMIN' | 'PLATFORM_ADMIN';
+export type AccountStatus = 'active' | 'locked' | 'disabled';
+
+export interface TenantTable {
+  id: string;
+  name: string;
+  status: Generated<TenantStatus>;
+  registration: Generated<Registration>;
+  /** Add one with each change that token must know. */
+  version: Generated<number>;
+  /** The last version that token has confirmed; never above `version`. */
+  synced_version: Generated<number>;
+  created_at: CreatedAt;
+  updated_at: CreatedAt;
+}
+
+export interface UserAccountTable {
+  id: string;
+  tenant_id: string;
+  /** Canonical form, 3 to 320 characters; unique within the tenant. */
+  email: string;
+  name: string | null;
+  /** PHC string. */
+  password_hash: string;
+  role: Generated<Role>;
+  status: Generated<AccountStatus>;
+  /** Add one with each change that token must know. */
+  version: Generated<number>;
+  /** The last version that token has confirmed; never above `version`. */
+  synced_version: Generated<number>;
+  password_changed_at: CreatedAt;
+  created_at: CreatedAt;
+  updated_at: CreatedAt;
+}
+
+/** Failed sign-ins by what was typed, whether or not somebody has that address. */
+export interface LockoutTable {
+  tenant_id: string;
+  /** Digest of the canonical address. */
+  identity: Buffer;
+  failures: Generated<number>;
+  window_started_at: CreatedAt;
+  locked_until: Moment;
+}
+
+/** What the auth service owns: Postgres schema `auth`. */
+export interface AuthDatabase extends KitDatabase {
+  tenant: TenantTable;
+  user_account: UserAccountTable;
+  lockout: LockoutTable;
+}
