@@ -1,0 +1,88 @@
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { endActiveCommands } from './command.mjs';
+import { SetupFault } from './fault.mjs';
+import { installPackages, packagesInPlace } from './packages.mjs';
+import { local } from './places.mjs';
+import { makeProgress } from './progress.mjs';
+import { fetchRuntime, runtimeInPlace } from './runtime.mjs';
+import { checkGivenServer, provideServer, SERVERS, serverInPlace } from './servers.mjs';
+import { waitForLock } from './setup-lock.mjs';
+
+/**
+ * Makes sure that Node, pnpm, the locked packages and the named servers are in `.local/`, fetching in parallel what
+ * is missing, and hands back the path of that Node. With everything there it only reads a few files.
+ * @param {{ servers: ('nats' | 'redis')[] }} wanted
+ */
+export async function prepareToolchain(wanted) {
+  const servers = wanted.servers.map((name) => SERVERS[name]);
+  await Promise.all(servers.map(checkGivenServer));
+  if (missingParts(servers).length > 0) await underLock(() => fetchMissing(servers));
+  return runtimeInPlace();
+}
+
+function missingParts(servers) {
+  const parts = servers.filter((server) => !process.env[server.setting] && !serverInPlace(server));
+  if (!runtimeInPlace()) parts.push('runtime');
+  if (!packagesInPlace()) parts.push('packages');
+  return parts;
+}
+
+async function underLock(work) {
+  let lock;
+  try {
+    mkdirSync(local, { recursive: true });
+    lock = await waitForLock(join(local, 'setup.lock'), (pid) =>
+      process.stderr.write(`gatehouse: waiting for the set-up that process ${pid} is doing\n`),
+    );
+  } catch (error) {
+    throw new SetupFault(
+      `cannot write to ${local} (${error.code ?? error.message}): make the checkout yours, or clone it again as this user`,
+    );
+  }
+  const giveUp = (signal) => {
+    endActiveCommands();
+    removeHalfDone();
+    lock.release();
+    process.exit(signal === 'SIGINT' ? 130 : 143);
+  };
+  process.once('SIGINT', giveUp).once('SIGTERM', giveUp);
+  try {
+    await work();
+  } finally {
+    process.off('SIGINT', giveUp).off('SIGTERM', giveUp);
+    lock.release();
+  }
+}
+
+async function fetchMissing(servers) {
+  // The run we waited for may have fetched it all.
+  const parts = missingParts(servers);
+  if (parts.length === 0) return;
+  removeHalfDone();
+  const progress = makeProgress();
+  progress.say('Setting up (once; about half a minute):');
+  const jobs = parts
+    .filter((part) => typeof part !== 'string')
+    .map((server) => progress.during(server.name, () => provideServer(server)));
+  jobs.push(fetchPackages(parts, progress));
+  // All are awaited before the first fault is told, so that no download runs on behind the message.
+  const results = await Promise.allSettled(jobs);
+  const failed = results.filter((result) => result.status === 'rejected').map((result) => result.reason);
+  const fault = failed.find((reason) => !(reason instanceof SetupFault)) ?? failed[0];
+  if (fault) throw fault;
+}
+
+async function fetchPackages(parts, progress) {
+  if (parts.includes('runtime')) await progress.during('Node and pnpm', fetchRuntime);
+  const { pnpm } = runtimeInPlace();
+  if (parts.includes('packages')) await progress.during('packages', () => installPackages(pnpm));
+}
+
+/** What a run left that was killed while it fetched. */
+function removeHalfDone() {
+  if (!existsSync(local)) return;
+  for (const name of readdirSync(local)) {
+    if (name.includes('.new-')) rmSync(join(local, name), { recursive: true, force: true });
+  }
+}

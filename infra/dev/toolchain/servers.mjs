@@ -1,0 +1,152 @@
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { everyOnPath, isProgram, run } from './command.mjs';
+import { SetupFault } from './fault.mjs';
+import { local } from './places.mjs';
+import { aptFamily, unpackPrivately } from './private-apt.mjs';
+
+/** The servers that npm does not carry. `.local/<name>.json` says which program is used. */
+export const SERVERS = {
+  nats: {
+    name: 'nats-server',
+    setting: 'NATS_SERVER',
+    atLeast: [2, 11],
+    // Debian's stable releases carry older ones; the program needs nothing but libc.
+    suites: (family) => (family.name === 'ubuntu' ? 'devel' : 'forky'),
+    choose: () => ['nats-server'],
+    path: 'usr/sbin/nats-server',
+  },
+  redis: {
+    name: 'redis-server',
+    setting: 'REDIS_SERVER',
+    atLeast: [7, 0],
+    // Of the machine's own release, since it brings shared libraries that must fit the machine's libc.
+    suites: (family) => `${family.codename} ${family.codename}-updates`,
+    choose: chooseRedis,
+    path: 'usr/bin/redis-server',
+  },
+};
+
+/** Whether the server was found or fetched before, and the program is still the same file. */
+export function serverInPlace(server) {
+  if (process.env[server.setting]) return false;
+  try {
+    const known = JSON.parse(readFileSync(recordOf(server), 'utf8'));
+    return isProgram(known.path) && fingerprint(known.path) === known.fingerprint;
+  } catch {
+    return false;
+  }
+}
+
+/** A given program is tried at every start: it is the user's, and cheap to ask. */
+export async function checkGivenServer(server) {
+  const given = process.env[server.setting];
+  if (!given) return;
+  const libraries = server === SERVERS.redis ? process.env.REDIS_LIBRARY_PATH : undefined;
+  const version = isProgram(given) ? await versionOf(given, libraries) : undefined;
+  if (!version) throw new SetupFault(`${server.setting} names no ${server.name} that runs: ${given}`);
+  if (!isEnough(version, server)) {
+    throw new SetupFault(
+      `${server.setting} names ${server.name} ${version}, which is too old: give ${server.atLeast.join('.')} or newer`,
+    );
+  }
+}
+
+/** Finds the server on the PATH or fetches it from the distribution into `.local/`. */
+export async function provideServer(server) {
+  let tooOld;
+  for (const path of everyOnPath(server.name)) {
+    const version = await versionOf(path);
+    if (version && isEnough(version, server)) {
+      record(server, { path, version });
+      return `${server.name} ${version} (${path})`;
+    }
+    tooOld ??= version;
+  }
+  const family = aptFamily();
+  if (!family) throw new SetupFault(missing(server, tooOld));
+  const version = await unpackPrivately({
+    family,
+    suites: server.suites(family),
+    target: server.name,
+    choose: server.choose,
+    tryOut: (folder) => tryOut(server, folder, family),
+  });
+  record(server, placesIn(server, join(local, server.name), version));
+  return `${server.name} ${version}`;
+}
+
+function missing(server, tooOld) {
+  const wanted = `${server.name} ${server.atLeast.join('.')} or newer`;
+  const cause = tooOld ? `${server.name} ${tooOld} on the PATH is too old` : `${server.name} was not found`;
+  return `${cause}, and there is no apt to fetch one with: install ${wanted}, or point ${server.setting} at one`;
+}
+
+async function tryOut(server, folder, family) {
+  const places = placesIn(server, folder);
+  const version = isProgram(places.path) ? await versionOf(places.path, places.libraryPath) : undefined;
+  if (version && isEnough(version, server)) return version;
+  const cause = version ? `is ${version}, too old` : 'does not run on this machine';
+  throw new SetupFault(
+    `the ${server.name} of ${family.name} (${server.suites(family)}) ${cause}: install ${server.atLeast.join('.')} or newer, or point ${server.setting} at one`,
+  );
+}
+
+function placesIn(server, folder, version) {
+  const path = join(folder, server.path);
+  if (server !== SERVERS.redis) return { path, version };
+  const machine = { x64: 'x86_64', arm64: 'aarch64' }[process.arch] ?? process.arch;
+  return { path, libraryPath: join(folder, 'usr/lib', `${machine}-linux-gnu`), version };
+}
+
+/** redis-server and what it links to, but not libc itself: that one must be the machine's. */
+async function chooseRedis(query) {
+  const output = await query([
+    'depends',
+    '--no-recommends',
+    '--no-suggests',
+    '--no-conflicts',
+    '--no-breaks',
+    '--no-replaces',
+    '--no-enhances',
+    'redis-server',
+    'redis-tools',
+  ]);
+  const names = [...output.matchAll(/^\s*\|?Depends: ([a-z0-9.+-]+)$/gm)].map((match) => match[1]);
+  return [
+    ...new Set([
+      'redis-server',
+      'redis-tools',
+      ...names.filter((name) => /^(lib|lua)/.test(name) && name !== 'libc6'),
+    ]),
+  ];
+}
+
+async function versionOf(path, libraryPath) {
+  const env = libraryPath ? { LD_LIBRARY_PATH: libraryPath } : {};
+  const { code, output } = await run(path, ['--version'], { env, timeoutMs: 10_000 });
+  return code === 0 ? /v=?(\d+\.\d+\.\d+)/.exec(output)?.[1] : undefined;
+}
+
+function isEnough(version, server) {
+  const [major, minor] = version.split('.').map(Number);
+  const [wantedMajor, wantedMinor] = server.atLeast;
+  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+}
+
+function recordOf(server) {
+  return join(local, `${server.name}.json`);
+}
+
+function record(server, places) {
+  const file = recordOf(server);
+  const fresh = `${file}.new-${process.pid}`;
+  writeFileSync(fresh, `${JSON.stringify({ ...places, fingerprint: fingerprint(places.path) })}\n`);
+  renameSync(fresh, file);
+  rmSync(fresh, { force: true });
+}
+
+function fingerprint(path) {
+  const { size, mtimeMs } = statSync(path);
+  return `${size}-${mtimeMs}`;
+}

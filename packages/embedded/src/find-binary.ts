@@ -1,0 +1,58 @@
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
+import { EmbeddedError } from './embedded-error.ts';
+
+/** Where a server's program lies, and the folder of shared libraries it needs, if it brings its own. */
+export interface Binary {
+  path: string;
+  libraryPath?: string | undefined;
+}
+
+/** The folder of the workspace: programs fetched for it lie in its `.local`. */
+export const repositoryRoot: string = resolve(import.meta.dirname, '../../..');
+
+/** nats-server: `NATS_SERVER`, else what `npm start` or `npm test` put into `.local/`, else the PATH. */
+export function findNatsServer(): Binary {
+  return find({ name: 'nats-server', setting: 'NATS_SERVER', libraries: undefined });
+}
+
+/** redis-server: `REDIS_SERVER` (with `REDIS_LIBRARY_PATH`), else `.local/` (after `npm test`), else the PATH. */
+export function findRedisServer(): Binary {
+  return find({ name: 'redis-server', setting: 'REDIS_SERVER', libraries: 'REDIS_LIBRARY_PATH' });
+}
+
+function find(wanted: { name: string; setting: string; libraries: string | undefined }): Binary {
+  const given = process.env[wanted.setting];
+  if (given) {
+    if (!isProgram(given))
+      throw new EmbeddedError(`${wanted.setting} names no program that can be run: ${given}`);
+    const libraries = wanted.libraries === undefined ? undefined : process.env[wanted.libraries];
+    return { path: given, libraryPath: libraries || undefined };
+  }
+  const local = localTool(wanted.name);
+  if (local) return local;
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    const path = join(folder, wanted.name);
+    if (folder !== '' && isProgram(path)) return { path };
+  }
+  throw new EmbeddedError(
+    `${wanted.name} was not found: run npm test once, which fetches it, or point ${wanted.setting} at one`,
+  );
+}
+
+/** The toolchain (infra/dev) writes one small JSON file for each program it found or fetched. */
+function localTool(name: string): Binary | undefined {
+  const file = join(repositoryRoot, '.local', `${name}.json`);
+  if (!existsSync(file)) return undefined;
+  const { path, libraryPath } = JSON.parse(readFileSync(file, 'utf8')) as Binary;
+  return isProgram(path) ? { path, libraryPath } : undefined;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,16 @@
+export { EmbeddedError, reasonOf } from './embedded-error.ts';
+export { type Binary, findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
+export { makeHome, temporaryHome } from './home.ts';
+export {
+  commandLineOf,
+  isAlive,
+  type StopPlan,
+  stopLeftover,
+  stopProcess,
+  waitUntilGone,
+} from './leftover.ts';
+export { type NatsOptions, startNats } from './nats.ts';
+export { findFreePort, isPortFree } from './port.ts';
+export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts';
+export { type RedisOptions, startRedis } from './redis.ts';
+export type { RunningServer } from './server-process.ts';

@@ -1,0 +1,101 @@
+import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join, resolve } from 'node:path';
+import { EmbeddedError } from './embedded-error.ts';
+import { makeHome } from './home.ts';
+import { type StopPlan, stopLeftover } from './leftover.ts';
+import { findFreePort } from './port.ts';
+import { type RunningServer, StartFailure, startProcess } from './server-process.ts';
+
+export interface NatsOptions {
+  /** Folder for the configuration, the streams and the log. */
+  home: string;
+  /** Default: a free one. */
+  port?: number | undefined;
+  user: string;
+  password: string;
+  /** Path of nats-server (see findNatsServer). */
+  binary: string;
+}
+
+const STOP: StopPlan = { signal: 'SIGTERM', timeoutMs: 10_000 };
+const READY_TIMEOUT_MS = 30_000;
+
+/** Starts nats-server with JetStream on 127.0.0.1; every acknowledged message is on disk (`sync_interval: always`). */
+export async function startNats(options: NatsOptions): Promise<RunningServer> {
+  const home = resolve(options.home);
+  makeHome(home);
+  const configFile = join(home, 'nats.conf');
+  const pidFile = join(home, 'nats.pid');
+  await stopLeftover(pidFile, configFile, STOP);
+  for (let attempt = 1; ; attempt += 1) {
+    const port = options.port ?? (await findFreePort());
+    writeFileSync(configFile, configOf({ ...options, home, port }), { mode: 0o600 });
+    try {
+      const server = await startProcess({
+        name: 'nats-server',
+        binary: options.binary,
+        args: ['-c', configFile],
+        env: { PATH: process.env.PATH, HOME: home, SystemRoot: process.env.SystemRoot },
+        cwd: home,
+        logFile: join(home, 'nats.log'),
+        pidFile,
+        stop: STOP,
+        timeoutMs: READY_TIMEOUT_MS,
+        isReady: () => greets(port),
+      });
+      const login = `${encodeURIComponent(options.user)}:${encodeURIComponent(options.password)}`;
+      return { ...server, host: '127.0.0.1', port, url: `nats://${login}@127.0.0.1:${port}` };
+    } catch (error) {
+      const taken = error instanceof StartFailure && error.portTaken;
+      if (!taken || attempt >= 20) throw error;
+      if (options.port === undefined) continue;
+      throw new EmbeddedError(
+        `nats-server cannot listen on 127.0.0.1:${options.port}: the port is taken; choose another`,
+      );
+    }
+  }
+}
+
+function configOf(options: NatsOptions & { port: number }): string {
+  // JSON strings are valid in nats-server's configuration and need no further quoting.
+  const text = (value: string) => JSON.stringify(value);
+  return `# Written at every start.
+host: "127.0.0.1"
+port: ${options.port}
+server_name: "gatehouse-${options.port}"
+authorization { user: ${text(options.user)}, password: ${text(options.password)} }
+jetstream {
+  store_dir: ${text(join(options.home, 'jetstream'))}
+  # The default syncs every two minutes: an acknowledged event could be lost with the machine.
+  sync_interval: always
+}
+`;
+}
+
+/** nats-server greets with INFO as soon as it serves. JetStream has recovered its streams by then. */
+function greets(port: number): Promise<boolean> {
+  return answers(port, undefined, /^INFO \{.*"jetstream":true/);
+}
+
+/** Opens a connection, says `question`, and tells whether the first bytes match `expected`. */
+export function answers(port: number, question: string | undefined, expected: RegExp): Promise<boolean> {
+  return new Promise((resolvePromise) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    const finish = (result: boolean) => {
+      socket.destroy();
+      resolvePromise(result);
+    };
+    let text = '';
+    socket.setTimeout(1_000, () => finish(false));
+    socket.once('error', () => finish(false));
+    socket.once('close', () => finish(false));
+    socket.once('connect', () => {
+      if (question !== undefined) socket.write(question);
+    });
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (text.includes('\r\n')) finish(expected.test(text));
+    });
+  });
+}
