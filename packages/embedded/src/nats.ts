@@ -1,10 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
-import { EmbeddedError } from './embedded-error.ts';
 import { makeHome } from './home.ts';
 import { type StopPlan, stopLeftover } from './leftover.ts';
-import { findFreePort } from './port.ts';
+import { choosePort } from './port.ts';
 import { type RunningServer, StartFailure, startProcess } from './server-process.ts';
 
 export interface NatsOptions {
@@ -29,8 +29,9 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
   const pidFile = join(home, 'nats.pid');
   await stopLeftover(pidFile, configFile, STOP);
   for (let attempt = 1; ; attempt += 1) {
-    const port = options.port ?? (await findFreePort());
-    writeFileSync(configFile, configOf({ ...options, home, port }), { mode: 0o600 });
+    const port = await choosePort('nats-server', options.port);
+    const name = `gatehouse-${randomBytes(6).toString('hex')}`;
+    writeFileSync(configFile, configOf({ ...options, home, port, name }), { mode: 0o600 });
     try {
       const server = await startProcess({
         name: 'nats-server',
@@ -42,28 +43,23 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
         pidFile,
         stop: STOP,
         timeoutMs: READY_TIMEOUT_MS,
-        isReady: () => greets(port),
+        isReady: () => greets(port, name),
       });
       const login = `${encodeURIComponent(options.user)}:${encodeURIComponent(options.password)}`;
       return { ...server, host: '127.0.0.1', port, url: `nats://${login}@127.0.0.1:${port}` };
     } catch (error) {
-      const taken = error instanceof StartFailure && error.portTaken;
-      if (!taken || attempt >= 20) throw error;
-      if (options.port === undefined) continue;
-      throw new EmbeddedError(
-        `nats-server cannot listen on 127.0.0.1:${options.port}: the port is taken; choose another`,
-      );
+      if (!(error instanceof StartFailure && error.portTaken) || attempt >= 20) throw error;
     }
   }
 }
 
-function configOf(options: NatsOptions & { port: number }): string {
+function configOf(options: NatsOptions & { port: number; name: string }): string {
   // JSON strings are valid in nats-server's configuration and need no further quoting.
   const text = (value: string) => JSON.stringify(value);
   return `# Written at every start.
 host: "127.0.0.1"
 port: ${options.port}
-server_name: "gatehouse-${options.port}"
+server_name: ${text(options.name)}
 authorization { user: ${text(options.user)}, password: ${text(options.password)} }
 jetstream {
   store_dir: ${text(join(options.home, 'jetstream'))}
@@ -73,9 +69,9 @@ jetstream {
 `;
 }
 
-/** nats-server greets with INFO as soon as it serves. JetStream has recovered its streams by then. */
-function greets(port: number): Promise<boolean> {
-  return answers(port, undefined, /^INFO \{.*"jetstream":true/);
+/** It greets with INFO as soon as it serves, its streams recovered; the name shows that it is ours, not another on the port. */
+function greets(port: number, name: string): Promise<boolean> {
+  return answers(port, undefined, new RegExp(`^INFO {.*"server_name":"${name}"`));
 }
 
 /** Opens a connection, says `question`, and tells whether the first bytes match `expected`. */

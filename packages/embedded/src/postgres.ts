@@ -16,7 +16,7 @@ import { type Account, unprivilegedAccount } from './account.ts';
 import { EmbeddedError } from './embedded-error.ts';
 import { makeHome } from './home.ts';
 import { type StopPlan, stopLeftover } from './leftover.ts';
-import { findFreePort } from './port.ts';
+import { choosePort } from './port.ts';
 import { dataFolder, postgresPrograms } from './postgres-folder.ts';
 import { type RunningServer, StartFailure, startProcess } from './server-process.ts';
 
@@ -66,7 +66,7 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
 
   const environment = environmentOf(home);
   for (let attempt = 1; ; attempt += 1) {
-    const port = options.port ?? (await findFreePort());
+    const port = await choosePort('Postgres', options.port);
     const settings = { ...SETTINGS, ...options.flags, port: String(port) };
     try {
       const server = await startProcess({
@@ -95,20 +95,15 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
         superuserUrl: urlFor(SUPERUSER, options.superuserPassword ?? options.password),
       };
     } catch (error) {
-      await judge(error, options.port, attempt);
+      await judge(error, attempt);
     }
   }
 }
 
 /** Throws what another try cannot mend; returns, after a moment, when it can. */
-async function judge(error: unknown, wantedPort: number | undefined, attempt: number): Promise<void> {
+async function judge(error: unknown, attempt: number): Promise<void> {
   if (!(error instanceof StartFailure) || attempt >= 40) throw error;
-  if (error.portTaken) {
-    if (wantedPort === undefined) return;
-    throw new EmbeddedError(
-      `Postgres cannot listen on 127.0.0.1:${wantedPort}: the port is taken; choose another`,
-    );
-  }
+  if (error.portTaken) return;
   // The backends of a postmaster that was shot notice it within moments; until then their shared memory is in use.
   if (!/shared memory block .* is still in use|lock file "postmaster.pid" already exists/.test(error.output))
     throw error;

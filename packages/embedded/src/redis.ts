@@ -1,10 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { EmbeddedError } from './embedded-error.ts';
 import { makeHome } from './home.ts';
 import { type StopPlan, stopLeftover } from './leftover.ts';
 import { answers } from './nats.ts';
-import { findFreePort } from './port.ts';
+import { choosePort } from './port.ts';
 import { type RunningServer, StartFailure, startProcess } from './server-process.ts';
 
 export interface RedisOptions {
@@ -30,7 +29,7 @@ export async function startRedis(options: RedisOptions): Promise<RunningServer> 
   const pidFile = join(home, 'redis.pid');
   await stopLeftover(pidFile, home, STOP);
   for (let attempt = 1; ; attempt += 1) {
-    const port = options.port ?? (await findFreePort());
+    const port = await choosePort('redis-server', options.port);
     writeFileSync(configFile, configOf({ ...options, home, port }), { mode: 0o600 });
     try {
       const server = await startProcess({
@@ -49,12 +48,7 @@ export async function startRedis(options: RedisOptions): Promise<RunningServer> 
       const login = options.password === undefined ? '' : `:${encodeURIComponent(options.password)}@`;
       return { ...server, host: '127.0.0.1', port, url: `redis://${login}127.0.0.1:${port}` };
     } catch (error) {
-      const taken = error instanceof StartFailure && error.portTaken;
-      if (!taken || attempt >= 20) throw error;
-      if (options.port === undefined) continue;
-      throw new EmbeddedError(
-        `redis-server cannot listen on 127.0.0.1:${options.port}: the port is taken; choose another`,
-      );
+      if (!(error instanceof StartFailure && error.portTaken) || attempt >= 20) throw error;
     }
   }
 }
