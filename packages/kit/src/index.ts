@@ -1,0 +1,34 @@
+export { addressKey, cidrMatcher } from './client-address.ts';
+export * as setting from './config.ts';
+export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
+export type { ConsumerDefinition } from './consume.ts';
+export { isConnectivityError } from './database-error.ts';
+export { probe } from './health.ts';
+export { isUuid, newId, newSecretBytes } from './id.ts';
+export type { JobDefinition } from './job.ts';
+export { page, pageOf, pageQuery, readPage, Time, Uuid } from './list.ts';
+export { createLog, describeError, type Log } from './log.ts';
+export { main } from './main.ts';
+export { createMetrics, type Metrics } from './metrics.ts';
+export { openApiPaths, problemsOf } from './openapi.ts';
+export { append, appendMany, appendRevocation } from './outbox.ts';
+export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';
+export { addressOf } from './peers.ts';
+export { type Principal, roleAtLeast } from './principal.ts';
+export { Problem, type ProblemCode, problemDocument, problems, retryLater } from './problem.ts';
+export * as questions from './questions.ts';
+export { type Call, type Client, type Route, routesOf } from './route.ts';
+export { configOf, type Running, type RunOptions, run } from './run.ts';
+export { constantTimeEqual } from './secret.ts';
+export type { Secrets } from './secrets.ts';
+export {
+  answersOf,
+  type Context,
+  defineService,
+  type Edge,
+  type Service,
+  type ServiceName,
+  serviceNames,
+} from './service.ts';
+export { type BaseConfig, baseSettings } from './settings.ts';
+export { traceIdOf } from './trace.ts';

@@ -1,0 +1,37 @@
+import { ConfigError } from './config.ts';
+import { describeError } from './log.ts';
+import { configOf, run } from './run.ts';
+import type { Service } from './service.ts';
+import { stopTelemetry } from './telemetry.ts';
+
+/**
+ * The `main.ts` of every service: reads the settings, honours `--check-config`, runs, waits for a signal, stops in
+ * order. Faults are one clear line on standard error; exit codes are 0, 1 (could not run), 2 (settings).
+ */
+export async function main(services: readonly Service[]): Promise<void> {
+  try {
+    if (process.argv.includes('--check-config')) {
+      configOf(services);
+      console.log('the settings are complete');
+      return;
+    }
+    const running = await run(services);
+    const leave = (signal: NodeJS.Signals) => {
+      process.once(signal, () => process.exit(1)); // a second signal does not wait
+      running
+        .stop()
+        .then(stopTelemetry)
+        .then(
+          () => process.exit(0),
+          () => process.exit(1),
+        );
+    };
+    process.once('SIGINT', leave);
+    process.once('SIGTERM', leave);
+  } catch (error) {
+    console.error(
+      `gatehouse: ${error instanceof ConfigError ? error.message : describeError(error).message}`,
+    );
+    process.exit(error instanceof ConfigError ? 2 : 1);
+  }
+}

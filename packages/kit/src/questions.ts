@@ -1,0 +1,118 @@
+import Type, { type Static } from 'typebox';
+import { question } from './peer.ts';
+
+/** What services ask each other. Each is answered by the service it names, and by nobody else. */
+
+const nullable = Type.Union([Type.String(), Type.Null()]);
+
+/** What token must know of a user: changes act on the next request. */
+export const SubjectState = Type.Object({
+  user_id: Type.String(),
+  tenant_id: Type.String(),
+  status: Type.Union([Type.Literal('active'), Type.Literal('locked'), Type.Literal('disabled')]),
+  roles: Type.Array(Type.String()),
+  version: Type.Integer(),
+});
+export type SubjectState = Static<typeof SubjectState>;
+
+const TokenPair = Type.Object({
+  access_token: Type.String(),
+  refresh_token: Type.String(),
+  expires_in: Type.Integer(),
+  session_id: Type.String(),
+});
+
+/** Opens a session for somebody whose credentials auth has just checked. `stale`: the user changed meanwhile. */
+export const openSession = question('token', 'open-session', {
+  ask: Type.Object({
+    subject: SubjectState,
+    tenant_version: Type.Integer(),
+    scope: Type.String(),
+    client_ip: nullable,
+    user_agent: nullable,
+    traceparent: nullable,
+  }),
+  answer: Type.Union([
+    Type.Object({ outcome: Type.Literal('opened'), tokens: TokenPair }),
+    Type.Object({ outcome: Type.Union([Type.Literal('stale'), Type.Literal('inactive')]) }),
+  ]),
+});
+
+/** Tells token the newest state of users; a status other than active ends their sessions. Older versions are ignored. */
+export const putSubjects = question('token', 'put-subjects', {
+  ask: Type.Object({
+    subjects: Type.Array(SubjectState),
+    reason: Type.String(),
+    actor_id: nullable,
+    traceparent: nullable,
+  }),
+  answer: Type.Object({ taken: Type.Integer() }),
+});
+
+/** Tells token the newest state of a tenant; disabled ends its sessions and stops new ones. */
+export const putTenant = question('token', 'put-tenant', {
+  ask: Type.Object({
+    tenant_id: Type.String(),
+    status: Type.Union([Type.Literal('active'), Type.Literal('disabled')]),
+    version: Type.Integer(),
+    reason: Type.String(),
+    actor_id: nullable,
+    traceparent: nullable,
+  }),
+  answer: Type.Object({ taken: Type.Integer() }),
+});
+
+/** Ends a user's sessions, all or all but one. */
+export const revokeUserSessions = question('token', 'revoke-user-sessions', {
+  ask: Type.Object({
+    user_id: Type.String(),
+    except_session: nullable,
+    reason: Type.String(),
+    actor_id: nullable,
+    client_ip: nullable,
+    user_agent: nullable,
+    traceparent: nullable,
+  }),
+  answer: Type.Object({ count: Type.Integer() }),
+});
+
+/** Asked by a service whose revocation feed is stale: is the session alive, and what are its user's roles now? */
+export const sessionStatus = question('token', 'session-status', {
+  ask: Type.Object({ session_id: Type.String() }),
+  answer: Type.Object({ active: Type.Boolean(), roles: Type.Array(Type.String()) }),
+});
+
+/** The JWKS as served, for verifiers within the platform. */
+export const verificationKeys = question('token', 'verification-keys', {
+  ask: Type.Object({}),
+  answer: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
+});
+
+/** Which of these events audit has recorded: the outbox may forget them. */
+export const recordedEvents = question('audit', 'recorded', {
+  ask: Type.Object({ ids: Type.Array(Type.String(), { maxItems: 2000 }) }),
+  answer: Type.Object({ recorded: Type.Array(Type.String()) }),
+});
+
+/** One component of the health report. */
+export const Component = Type.Object({
+  name: Type.String(),
+  status: Type.Union([Type.Literal('healthy'), Type.Literal('degraded'), Type.Literal('unhealthy')]),
+  latency_ms: Type.Number(),
+  details: Type.Record(Type.String(), Type.Unknown()),
+});
+export type Component = Static<typeof Component>;
+
+/** Every service answers this of itself. */
+export const healthOf = (service: string) =>
+  question(service, 'health', {
+    ask: Type.Object({}),
+    answer: Type.Object({ components: Type.Array(Component) }),
+  });
+
+/** Every service answers with the OpenAPI paths of its public routes. */
+export const documentOf = (service: string) =>
+  question(service, 'openapi', {
+    ask: Type.Object({}),
+    answer: Type.Object({ paths: Type.Record(Type.String(), Type.Unknown()) }),
+  });

@@ -1,0 +1,301 @@
+import { assertCompatible, migrateUp } from '@gatehouse/schema';
+import type { FastifyInstance } from 'fastify';
+import { type Bus, connectBus } from './bus.ts';
+import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
+import { confirmRecorded } from './confirm.ts';
+import { type RunningConsumer, startConsumer } from './consume.ts';
+import { type Database, openDatabase } from './database.ts';
+import { isConnectivityError } from './database-error.ts';
+import { watchDependencies } from './dependencies.ts';
+import { probeBus, probeDatabase } from './health.ts';
+import { createApp } from './http.ts';
+import { type RunningJob, startJob } from './job.ts';
+import { createLog, type Log } from './log.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { mountAnswers, mountRoutes } from './mount.ts';
+import { openApiPaths } from './openapi.ts';
+import { createPeers, type Peers } from './peers.ts';
+import { documentOf, healthOf, recordedEvents, sessionStatus, verificationKeys } from './questions.ts';
+import { createRelay, type Relay } from './relay.ts';
+import { createRevocationFeed, type RevocationFeed } from './revocation-feed.ts';
+import { openSecrets, type Secrets } from './secrets.ts';
+import { type Answer, answersOf, type Context, type OpenService, type Service } from './service.ts';
+import { type BaseConfig, baseSettings } from './settings.ts';
+import { createVerifier, type Verifier } from './verifier.ts';
+
+/** Where a process stands; everything but health answers 503 unless it is `serving`. */
+export type Phase = 'starting' | 'serving' | 'draining';
+
+/** What the services of one process share. */
+interface Process {
+  readonly config: BaseConfig;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly secrets: Secrets;
+  readonly bus: Bus;
+  readonly feed: RevocationFeed;
+  readonly peers: Peers;
+  readonly verifier: Verifier;
+}
+
+/** One service of the process, built. */
+interface Member {
+  readonly service: Service;
+  readonly opened: OpenService;
+  readonly database: Database;
+  readonly relay: Relay;
+}
+
+/** A process that serves. */
+export interface Running {
+  /** Where it listens, e.g. `http://127.0.0.1:8080`. */
+  readonly url: string;
+  readonly metrics: Metrics;
+  /** Ends everything in order: requests, consumers, outbox, connections. */
+  stop(): Promise<void>;
+}
+
+/** What `run` may be told besides the environment. */
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly log?: Log;
+}
+
+/** Reads the settings of all given services at once. @throws ConfigError with every fault. */
+export function configOf(services: readonly Service[], env: RunOptions['env'] = process.env): BaseConfig {
+  const settings: Settings = Object.assign({}, baseSettings, ...services.map((service) => service.settings));
+  const config = readConfig(settings, env) as ConfigOf<typeof baseSettings>;
+  const faults = services.flatMap((service) => service.check(config as never));
+  if (faults.length > 0) throw new ConfigError(faults);
+  return config;
+}
+
+/**
+ * Runs one service, or all of them, in this process. The order is written in docs/ordering.md: listen (health only),
+ * migrate, open what needs the database, serve; the bus may come at any time.
+ */
+export async function run(services: readonly Service[], options: RunOptions = {}): Promise<Running> {
+  const config = configOf(services, options.env);
+  const shared = openProcess(services, config, options.log);
+  const edge = services.some((service) => service.name === 'gateway');
+  let phase: Phase = 'starting';
+
+  const app = createApp({ ...shared, service: services[0]?.name ?? 'none', phase: () => phase });
+  // With the gateway here the listening app is the public one: answers to peers live on an app that never listens.
+  const inner = edge ? createApp({ ...shared, service: 'internal', phase: () => phase }) : app;
+  const members: Member[] = [];
+  for (const service of services) members.push(await openMember(service, shared));
+  for (const { opened } of members)
+    await opened.edge?.({ app, local: services.map(({ name }) => name), phase: () => phase });
+  for (const member of members) mountMember(member, { app, inner }, shared);
+  await Promise.all([app.ready(), inner.ready()]);
+  const url = await listen(app, config);
+
+  const running: RunningJob[] = [];
+  const consumers: RunningConsumer[] = [];
+  const stop = stopOnce(async () => {
+    phase = 'draining';
+    await Promise.all([closeApp(app, config), inner === app ? undefined : inner.close()]);
+    await Promise.all([...running, ...consumers].map((one) => one.stop()));
+    await Promise.all(members.map(({ relay }) => relay.drain(2000)));
+    for (const { opened } of members.toReversed()) await opened.close?.();
+    await closeProcess(shared, members);
+  });
+
+  try {
+    await prepareDatabase(members, shared);
+    await shared.feed.start();
+    for (const { opened } of members) await opened.start?.();
+    for (const member of members) await startMember(member, shared, running, consumers);
+    running.push(watchDependencies(members.map(({ opened, database }) => ({ ctx: opened.ctx, database }))));
+    phase = 'serving';
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  shared.log.info({ url, services: services.map(({ name }) => name) }, 'serving');
+  return { url, metrics: shared.metrics, stop };
+}
+
+function openProcess(services: readonly Service[], config: BaseConfig, given: Log | undefined): Process {
+  const names = services.map(({ name }) => name);
+  const name = names.length === 1 && names[0] !== undefined ? names[0] : 'all-in-one';
+  const log =
+    given ??
+    createLog({
+      service: name,
+      level: config.LOG_LEVEL,
+      pretty: config.NODE_ENV === 'development' && process.stdout.isTTY === true,
+    });
+  const metrics = createMetrics({ runtime: true });
+  const secrets = openSecrets(config);
+  const bus = connectBus({
+    url: config.NATS_URL,
+    name: `gatehouse-${name}`,
+    log,
+    replicas: config.NATS_STREAM_REPLICAS,
+    revocationsMaxAgeSeconds: config.ACCESS_TOKEN_TTL_SECONDS + 300,
+  });
+  const feed = createRevocationFeed({ bus, log, metrics, service: name });
+  const peers = createPeers(config, secrets, names);
+  const verifier = createVerifier({
+    keys: async () => (await peers.peer.ask(verificationKeys, {})).keys,
+    status: (session_id, traceparent) => peers.peer.ask(sessionStatus, { session_id }, { traceparent }),
+    issuer: config.TOKEN_ISSUER,
+    audience: config.TOKEN_AUDIENCE,
+    jwksMaxAgeSeconds: config.JWKS_MAX_AGE_SECONDS,
+    feed,
+    log,
+    metrics,
+  });
+  return { config, log, metrics, secrets, bus, feed, peers, verifier };
+}
+
+async function openMember(service: Service, shared: Process): Promise<Member> {
+  const { config, metrics, bus, feed, secrets, peers } = shared;
+  const log = shared.log.child({ service: service.name });
+  const database = openDatabase(service.name, config, log, metrics);
+  const relay = createRelay({
+    pool: database.pool,
+    bus,
+    log,
+    metrics,
+    service: service.name,
+    heartbeat: service.name === 'token',
+  });
+  const base: Context = {
+    name: service.name,
+    config,
+    db: database.db,
+    pool: database.pool,
+    log,
+    metrics,
+    peer: peers.peer,
+    bus,
+    relay,
+    feed,
+    secrets,
+  };
+  return { service, opened: await service.open(base), database, relay };
+}
+
+const answer = answersOf<Context>();
+
+function mountMember(
+  member: Member,
+  on: { app: FastifyInstance; inner: FastifyInstance },
+  shared: Process,
+): void {
+  const { service, opened, database } = member;
+  const own: Answer<Context>[] = [
+    answer(healthOf(service.name), () => async () => {
+      const parts = await Promise.all([probeDatabase(database.pool), probeBus(shared.bus)]);
+      return { components: [...parts, ...((await opened.health?.()) ?? [])] };
+    }),
+    answer(documentOf(service.name), () => async () => ({
+      paths: openApiPaths(service.name, service.routes),
+    })),
+  ];
+  mountRoutes(on.app, service.routes, opened.ctx, shared.verifier);
+  mountAnswers(on.inner, [...service.answers, ...own], opened.ctx);
+  shared.peers.serveLocally(service.name, on.inner);
+}
+
+async function startMember(
+  { service, opened, relay }: Member,
+  shared: Process,
+  jobs: RunningJob[],
+  consumers: RunningConsumer[],
+): Promise<void> {
+  const { ctx } = opened;
+  relay.start();
+  for (const definition of service.consumers) consumers.push(await startConsumer(definition, ctx));
+  for (const job of service.jobs) jobs.push(startJob(job as never, ctx));
+  const ask = async (ids: string[]) => (await shared.peers.peer.ask(recordedEvents, { ids })).recorded;
+  jobs.push(
+    startJob(
+      {
+        name: `${service.name}-outbox-confirm`,
+        everySeconds: 5,
+        instances: 'one',
+        run: async () => {
+          await confirmRecorded({
+            pool: ctx.pool,
+            ask,
+            metrics: ctx.metrics,
+            log: ctx.log,
+            service: service.name,
+            bus: ctx.bus,
+          });
+        },
+      },
+      ctx,
+    ),
+  );
+}
+
+// Migrations run under an advisory lock, so that of many instances one migrates and the others wait for it.
+async function prepareDatabase(members: readonly Member[], shared: Process): Promise<void> {
+  const { config, log } = shared;
+  await patiently(log, async () => {
+    if (config.MIGRATE_ON_START) {
+      await migrateUp(config.DATABASE_URL, {
+        onProgress: ({ name }) => log.info({ migration: name }, 'migrating'),
+      });
+    }
+    const first = members[0];
+    if (first !== undefined) await assertCompatible(first.database.db);
+  });
+}
+
+// A database that is still starting is waited for; anything else is a fault to show at once.
+async function patiently(log: Log, work: () => Promise<void>, seconds = 60): Promise<void> {
+  const until = performance.now() + seconds * 1000;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const waits =
+        isConnectivityError(error) || (error instanceof Error && error.name === 'PendingMigrations');
+      if (!waits || performance.now() > until) throw error;
+      log.warn({ err: error }, 'waiting for the database');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+}
+
+async function listen(app: FastifyInstance, config: BaseConfig): Promise<string> {
+  try {
+    return await app.listen({ host: config.HOST, port: config.PORT });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new ConfigError([
+      `PORT ${config.PORT} is taken: stop the program that listens there, or set PORT to another`,
+    ]);
+  }
+}
+
+async function closeApp(app: FastifyInstance, config: BaseConfig): Promise<void> {
+  const late = setTimeout(() => app.server.closeAllConnections(), config.SHUTDOWN_TIMEOUT_SECONDS * 1000);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+async function closeProcess(shared: Process, members: readonly Member[]): Promise<void> {
+  await shared.verifier.close();
+  await shared.feed.close();
+  await shared.bus.close();
+  await shared.peers.close();
+  await Promise.all(members.map(({ database }) => database.close()));
+}
+
+function stopOnce(work: () => Promise<void>): () => Promise<void> {
+  let stopped: Promise<void> | undefined;
+  return () => {
+    stopped ??= work();
+    return stopped;
+  };
+}

@@ -1,0 +1,71 @@
+import { randomFillSync } from 'node:crypto';
+import { context, propagation, type Span, SpanKind, trace } from '@opentelemetry/api';
+
+/** Where a request stands in its distributed trace (W3C Trace Context). */
+export interface Trace {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** The header that the next hop gets: `00-<trace id>-<parent id>-<flags>`. */
+  readonly traceparent: string;
+}
+
+const form = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+const nothing = /^0+$/;
+
+const pool = Buffer.alloc(24 * 128);
+let used = pool.length;
+
+// One call to the system's randomness serves 128 requests.
+function randomHex(bytes: number): string {
+  if (used + bytes > pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += bytes;
+  return pool.toString('hex', used - bytes, used);
+}
+
+/**
+ * The trace of a request: the active span's when telemetry is on, otherwise the caller's `traceparent` with a new
+ * parent id, otherwise a new one. A malformed header is treated as missing (W3C Trace Context §3.2.2.5).
+ */
+export function traceOf(header: string | undefined): Trace {
+  const span = trace.getActiveSpan()?.spanContext();
+  if (span !== undefined) {
+    const flags = span.traceFlags.toString(16).padStart(2, '0');
+    return { traceId: span.traceId, traceparent: `00-${span.traceId}-${span.spanId}-${flags}` };
+  }
+  const given = header === undefined ? null : form.exec(header);
+  const traceId = given?.[1] !== undefined && !nothing.test(given[1]) ? given[1] : randomHex(16);
+  return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-${given?.[3] ?? '00'}` };
+}
+
+/** The trace id within a `traceparent`, or null when there is none or it is malformed. */
+export function traceIdOf(traceparent: string | null | undefined): string | null {
+  return (traceparent && form.exec(traceparent)?.[1]) || null;
+}
+
+const tracer = trace.getTracer('gatehouse');
+
+/** Runs `work` in a span that continues `traceparent`; free when telemetry is off. */
+export async function inSpan<T>(
+  name: string,
+  traceparent: string | null | undefined,
+  kind: 'producer' | 'consumer' | 'internal',
+  work: (span: Span) => Promise<T>,
+): Promise<T> {
+  const parent = traceparent ? propagation.extract(context.active(), { traceparent }) : context.active();
+  const spanKind = { producer: SpanKind.PRODUCER, consumer: SpanKind.CONSUMER, internal: SpanKind.INTERNAL }[
+    kind
+  ];
+  return tracer.startActiveSpan(name, { kind: spanKind }, parent, async (span) => {
+    try {
+      return await work(span);
+    } catch (error) {
+      span.recordException(error instanceof Error ? error : String(error));
+      throw error;
+    } finally {
+      span.end();
+    }
+  });
+}
