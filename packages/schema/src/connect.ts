@@ -101,7 +101,29 @@ const watch = (pool: pg.Pool, onError: (error: Error) => void): void => {
     // The pool listens only while a client is idle; one that breaks while lent out (between two statements of a
     // transaction) reports here. Its next query fails by itself, so there is nothing more to do.
     client.on('error', onError);
+    endWhenUnanswered(client);
   });
+};
+
+/**
+ * After query_timeout `pg` gives up on the answer but keeps the connection, and Kysely hands it back to the pool as
+ * if it were sound: every later query on it would wait in vain, until the kernel gives up. An ended client is not
+ * taken back. (pool.query needs none of this: it discards a connection with its first error.)
+ */
+const endWhenUnanswered = (client: pg.PoolClient): void => {
+  const query = client.query.bind(client) as (...parameters: unknown[]) => unknown;
+  const watched = (...parameters: unknown[]): unknown => {
+    const answer = query(...parameters);
+    if (answer instanceof Promise) {
+      answer.catch((error: unknown) => {
+        if (error instanceof Error && error.message === 'Query read timeout') {
+          (client as pg.PoolClient & pg.Client).end().catch(() => {});
+        }
+      });
+    }
+    return answer;
+  };
+  Object.defineProperty(client, 'query', { value: watched, configurable: true, writable: true });
 };
 
 const INT8_OID = 20;

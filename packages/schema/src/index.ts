@@ -8,6 +8,8 @@
  */
 export { type Connection, type ConnectOptions, connect } from './connect.ts';
 export { InvalidDatabaseUrl } from './database-url.ts';
+export { dumpSchema } from './dump.ts';
+export { explainDatabaseError } from './explain-database-error.ts';
 export { kitTables } from './kit-tables.ts';
 export {
   type MigrateDownOptions,
@@ -23,6 +25,7 @@ export {
   NewerDatabase,
   PendingMigrations,
   RolesMissing,
+  UnsupportedPostgres,
 } from './migration-error.ts';
 export {
   assertCompatible,

@@ -3,7 +3,7 @@ import { type Migration, type MigrationResultSet, Migrator, NO_MIGRATIONS } from
 import pg from 'pg';
 import { migrations } from '../migrations/index.ts';
 import { splitDatabaseUrl } from './database-url.ts';
-import { MigrationFailed, MigrationTargetRefused } from './migration-error.ts';
+import { MigrationFailed, MigrationTargetRefused, UnsupportedPostgres } from './migration-error.ts';
 import {
   assertNotNewer,
   knownMigrations,
@@ -36,7 +36,7 @@ export interface MigrateDownOptions {
  * Brings the database up to date, in one transaction: all of it or nothing. Safe to call from several processes at
  * once: an advisory lock lets one work and the others find nothing left to do. Resolves with what this call ran.
  *
- * @throws NewerDatabase, RolesMissing, MigrationTargetRefused, MigrationFailed, InvalidDatabaseUrl
+ * @throws NewerDatabase, UnsupportedPostgres, RolesMissing, MigrationTargetRefused, MigrationFailed, InvalidDatabaseUrl
  */
 export const migrateUp = async (
   url: string,
@@ -50,7 +50,10 @@ export const migrateUp = async (
     const status = await readMigrationStatus(db);
     assertNotNewer(status);
     if (to !== undefined && isApplied(status, to)) return [];
-    await withClient(pool, ensureRoles);
+    await withClient(pool, async (client) => {
+      await assertSupported(client);
+      await ensureRoles(client);
+    });
     const migrator = migratorOf(db, 'up', options.onProgress);
     const result = to === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(to);
     return outcome(db, result, 'up');
@@ -134,6 +137,16 @@ const outcome = async (
     throw new MigrationFailed(failed?.migrationName, direction, result.error);
   }
   return (result.results ?? []).map((step) => ({ name: step.migrationName, direction }));
+};
+
+const OLDEST_SERVER = 150_000;
+
+const assertSupported = async (client: pg.PoolClient): Promise<void> => {
+  const { rows } = await client.query<{ number: number; text: string }>(
+    `select current_setting('server_version_num')::int as number, current_setting('server_version') as text`,
+  );
+  const version = rows[0];
+  if (version !== undefined && version.number < OLDEST_SERVER) throw new UnsupportedPostgres(version.text);
 };
 
 /** Waiting longer for a lock than this would make everybody else queue behind us. */

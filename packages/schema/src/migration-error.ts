@@ -48,3 +48,11 @@ export class MigrationFailed extends Error {
 export class MigrationTargetRefused extends Error {
   override readonly name = 'MigrationTargetRefused';
 }
+
+/** The server is older than what the SQL needs. */
+export class UnsupportedPostgres extends Error {
+  override readonly name = 'UnsupportedPostgres';
+  constructor(version: string) {
+    super(`the database server is Postgres ${version}: Gatehouse needs Postgres 15 or newer`);
+  }
+}

@@ -1,4 +1,4 @@
-import type { PoolClient } from 'pg';
+import { type ClientBase, escapeIdentifier } from 'pg';
 import { RolesMissing } from './migration-error.ts';
 import { roleOf, schemaNames } from './service-name.ts';
 
@@ -20,19 +20,21 @@ const sqlState = (error: unknown): string | undefined =>
  *
  * @throws RolesMissing when a role is missing and the user may not create it
  */
-export const ensureRoles = async (client: PoolClient): Promise<void> => {
-  for (const service of schemaNames) {
-    const role = roleOf(service);
+export const ensureRoles = async (
+  client: ClientBase,
+  roles: readonly string[] = schemaNames.map(roleOf),
+): Promise<void> => {
+  for (const role of roles) {
     await settle(() => ensureRole(client, role));
     await settle(() => ensureMembership(client, role));
   }
 };
 
-const ensureRole = async (client: PoolClient, role: string): Promise<void> => {
+const ensureRole = async (client: ClientBase, role: string): Promise<void> => {
   const found = await client.query('select from pg_roles where rolname = $1', [role]);
   if (found.rowCount !== 0) return;
   try {
-    await client.query(`create role ${role} nologin`);
+    await client.query(`create role ${escapeIdentifier(role)} nologin`);
   } catch (error) {
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
     const user = await client.query<{ name: string }>('select current_user as name');
@@ -40,7 +42,7 @@ const ensureRole = async (client: PoolClient, role: string): Promise<void> => {
   }
 };
 
-const ensureMembership = async (client: PoolClient, role: string): Promise<void> => {
+const ensureMembership = async (client: ClientBase, role: string): Promise<void> => {
   // Before Postgres 16 a member could always take the role on; since then that is a right of its own.
   const held = await client.query<{ held: boolean }>(
     `select pg_has_role(current_user, $1,
@@ -49,7 +51,7 @@ const ensureMembership = async (client: PoolClient, role: string): Promise<void>
   );
   if (held.rows[0]?.held === true) return;
   try {
-    await client.query(`grant ${role} to current_user`);
+    await client.query(`grant ${escapeIdentifier(role)} to current_user`);
   } catch (error) {
     // Not needed where each service has its own login; where it is needed, connecting says so.
     if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;

@@ -1,0 +1,421 @@
+-- Made from a freshly migrated database by the test beside migrate.ts; write it anew with: vitest run --project unit -u packages/schema
+-- schema public
+
+-- schema auth
+
+grant usage on schema auth to gatehouse_auth;
+
+create table auth.dead_letter (
+  id uuid not null default gen_random_uuid(),
+  consumer text not null,
+  event_id uuid,
+  type text not null,
+  subject text not null,
+  headers jsonb not null default '{}'::jsonb,
+  payload bytea not null,
+  reason text not null,
+  deliveries integer not null,
+  created_at timestamp with time zone not null default now(),
+  replayed_at timestamp with time zone,
+  constraint dead_letter_pkey PRIMARY KEY (id)
+);
+create table auth.inbox (
+  consumer text not null,
+  event_id uuid not null,
+  received_at timestamp with time zone not null default now(),
+  constraint inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+create table auth.lockout (
+  tenant_id uuid not null,
+  identity bytea not null,
+  failures integer not null default 0,
+  window_started_at timestamp with time zone not null default now(),
+  locked_until timestamp with time zone,
+  constraint lockout_failures_check CHECK ((failures >= 0)),
+  constraint lockout_pkey PRIMARY KEY (tenant_id, identity)
+) with (fillfactor=70);
+create table auth.outbox (
+  id uuid not null,
+  lane smallint not null default 1,
+  type text not null,
+  subject text not null,
+  tenant_id uuid,
+  aggregate text not null,
+  sequence bigint not null generated always as identity,
+  data jsonb not null,
+  traceparent text,
+  occurred_at timestamp with time zone not null default now(),
+  published_at timestamp with time zone,
+  attempts integer not null default 0,
+  constraint outbox_pkey PRIMARY KEY (id)
+) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+create table auth.tenant (
+  id uuid not null,
+  name text not null,
+  status text not null default 'active'::text,
+  registration text not null default 'closed'::text,
+  version bigint not null default 1,
+  synced_version bigint not null default 0,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint tenant_check CHECK ((synced_version <= version)),
+  constraint tenant_pkey PRIMARY KEY (id),
+  constraint tenant_registration_check CHECK ((registration = ANY (ARRAY['open'::text, 'closed'::text]))),
+  constraint tenant_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
+);
+create table auth.user_account (
+  id uuid not null,
+  tenant_id uuid not null,
+  email text not null,
+  name text,
+  password_hash text not null,
+  role text not null default 'USER'::text,
+  status text not null default 'active'::text,
+  version bigint not null default 1,
+  synced_version bigint not null default 0,
+  password_changed_at timestamp with time zone not null default now(),
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint user_account_check CHECK ((synced_version <= version)),
+  constraint user_account_email_check CHECK (((length(email) >= 3) AND (length(email) <= 320))),
+  constraint user_account_pkey PRIMARY KEY (id),
+  constraint user_account_role_check CHECK ((role = ANY (ARRAY['USER'::text, 'ADMIN'::text, 'PLATFORM_ADMIN'::text]))),
+  constraint user_account_status_check CHECK ((status = ANY (ARRAY['active'::text, 'locked'::text, 'disabled'::text]))),
+  constraint user_account_tenant_id_email_key UNIQUE (tenant_id, email),
+  constraint user_account_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES auth.tenant(id)
+);
+
+CREATE INDEX dead_letter_open ON auth.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX inbox_received ON auth.inbox USING btree (received_at);
+CREATE INDEX lockout_window ON auth.lockout USING btree (window_started_at);
+CREATE INDEX outbox_pending ON auth.outbox USING btree (lane, id) WHERE (published_at IS NULL);
+CREATE INDEX outbox_published ON auth.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+CREATE INDEX tenant_unsynced ON auth.tenant USING btree (id) WHERE (synced_version < version);
+CREATE INDEX user_account_unsynced ON auth.user_account USING btree (id) WHERE (synced_version < version);
+
+grant delete, insert, select, update on auth.dead_letter to gatehouse_auth;
+grant delete, insert, select, update on auth.inbox to gatehouse_auth;
+grant delete, insert, select, update on auth.lockout to gatehouse_auth;
+grant delete, insert, select, update on auth.outbox to gatehouse_auth;
+grant usage on auth.outbox_sequence_seq to gatehouse_auth;
+grant delete, insert, select, update on auth.tenant to gatehouse_auth;
+grant delete, insert, select, update on auth.user_account to gatehouse_auth;
+
+alter default privileges in schema auth grant delete, insert, select, update on tables to gatehouse_auth;
+alter default privileges in schema auth grant usage on sequences to gatehouse_auth;
+
+-- schema token
+
+grant usage on schema token to gatehouse_token;
+
+create table token.dead_letter (
+  id uuid not null default gen_random_uuid(),
+  consumer text not null,
+  event_id uuid,
+  type text not null,
+  subject text not null,
+  headers jsonb not null default '{}'::jsonb,
+  payload bytea not null,
+  reason text not null,
+  deliveries integer not null,
+  created_at timestamp with time zone not null default now(),
+  replayed_at timestamp with time zone,
+  constraint dead_letter_pkey PRIMARY KEY (id)
+);
+create table token.inbox (
+  consumer text not null,
+  event_id uuid not null,
+  received_at timestamp with time zone not null default now(),
+  constraint inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+create table token.outbox (
+  id uuid not null,
+  lane smallint not null default 1,
+  type text not null,
+  subject text not null,
+  tenant_id uuid,
+  aggregate text not null,
+  sequence bigint not null generated always as identity,
+  data jsonb not null,
+  traceparent text,
+  occurred_at timestamp with time zone not null default now(),
+  published_at timestamp with time zone,
+  attempts integer not null default 0,
+  constraint outbox_pkey PRIMARY KEY (id)
+) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+create table token.refresh_token (
+  hash bytea not null,
+  family_id uuid not null,
+  generation integer not null,
+  issued_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  consumed_at timestamp with time zone,
+  consumed_ip text,
+  consumed_agent text,
+  constraint refresh_token_family_id_generation_key UNIQUE (family_id, generation),
+  constraint refresh_token_generation_check CHECK ((generation >= 0)),
+  constraint refresh_token_pkey PRIMARY KEY (hash)
+) with (fillfactor=80);
+create table token.session (
+  id uuid not null,
+  tenant_id uuid not null,
+  user_id uuid not null,
+  scope text not null default ''::text,
+  client_ip text,
+  user_agent text,
+  created_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone not null,
+  revoked_at timestamp with time zone,
+  revoked_reason text,
+  constraint session_pkey PRIMARY KEY (id)
+);
+create table token.signing_key (
+  kid text not null,
+  algorithm text not null,
+  state text not null,
+  public_jwk jsonb not null,
+  private_sealed text,
+  created_at timestamp with time zone not null default now(),
+  published_at timestamp with time zone,
+  activates_at timestamp with time zone,
+  activated_at timestamp with time zone,
+  retires_at timestamp with time zone,
+  retired_at timestamp with time zone,
+  constraint signing_key_algorithm_check CHECK ((algorithm = ANY (ARRAY['RS256'::text, 'ES256'::text, 'EdDSA'::text]))),
+  constraint signing_key_pkey PRIMARY KEY (kid),
+  constraint signing_key_state_check CHECK ((state = ANY (ARRAY['next'::text, 'current'::text, 'previous'::text, 'retired'::text])))
+);
+create table token.subject (
+  user_id uuid not null,
+  tenant_id uuid not null,
+  status text not null,
+  roles text[] not null default '{}'::text[],
+  version bigint not null,
+  updated_at timestamp with time zone not null default now(),
+  constraint subject_pkey PRIMARY KEY (user_id),
+  constraint subject_status_check CHECK ((status = ANY (ARRAY['active'::text, 'locked'::text, 'disabled'::text])))
+);
+create table token.tenant_state (
+  tenant_id uuid not null,
+  status text not null,
+  version bigint not null,
+  updated_at timestamp with time zone not null default now(),
+  constraint tenant_state_pkey PRIMARY KEY (tenant_id),
+  constraint tenant_state_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
+);
+
+CREATE INDEX dead_letter_open ON token.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX inbox_received ON token.inbox USING btree (received_at);
+CREATE INDEX outbox_pending ON token.outbox USING btree (lane, id) WHERE (published_at IS NULL);
+CREATE INDEX outbox_published ON token.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+CREATE INDEX refresh_token_expiry ON token.refresh_token USING brin (expires_at) WITH (autosummarize='on');
+CREATE INDEX session_expiry ON token.session USING btree (expires_at);
+CREATE INDEX session_live_by_tenant ON token.session USING btree (tenant_id) WHERE (revoked_at IS NULL);
+CREATE INDEX session_live_by_user ON token.session USING btree (user_id) WHERE (revoked_at IS NULL);
+CREATE UNIQUE INDEX signing_key_single ON token.signing_key USING btree (state) WHERE (state = ANY (ARRAY['next'::text, 'current'::text]));
+
+grant delete, insert, select, update on token.dead_letter to gatehouse_token;
+grant delete, insert, select, update on token.inbox to gatehouse_token;
+grant delete, insert, select, update on token.outbox to gatehouse_token;
+grant usage on token.outbox_sequence_seq to gatehouse_token;
+grant delete, insert, select, update on token.refresh_token to gatehouse_token;
+grant delete, insert, select, update on token.session to gatehouse_token;
+grant delete, insert, select, update on token.signing_key to gatehouse_token;
+grant delete, insert, select, update on token.subject to gatehouse_token;
+grant delete, insert, select, update on token.tenant_state to gatehouse_token;
+
+alter default privileges in schema token grant delete, insert, select, update on tables to gatehouse_token;
+alter default privileges in schema token grant usage on sequences to gatehouse_token;
+
+-- schema audit
+
+grant usage on schema audit to gatehouse_audit;
+
+create table audit.dead_letter (
+  id uuid not null default gen_random_uuid(),
+  consumer text not null,
+  event_id uuid,
+  type text not null,
+  subject text not null,
+  headers jsonb not null default '{}'::jsonb,
+  payload bytea not null,
+  reason text not null,
+  deliveries integer not null,
+  created_at timestamp with time zone not null default now(),
+  replayed_at timestamp with time zone,
+  constraint dead_letter_pkey PRIMARY KEY (id)
+);
+create table audit.event (
+  id uuid not null,
+  occurred_at timestamp(3) with time zone not null,
+  type text not null,
+  severity text not null,
+  outcome text,
+  source text not null,
+  tenant_id uuid,
+  user_id uuid,
+  actor text,
+  subject text,
+  client_ip text,
+  user_agent text,
+  trace_id text,
+  data jsonb not null,
+  recorded_at timestamp with time zone not null default now(),
+  constraint event_pkey PRIMARY KEY (occurred_at, id)
+) partition by RANGE (occurred_at);
+create table audit.event_default (
+  id uuid not null,
+  occurred_at timestamp(3) with time zone not null,
+  type text not null,
+  severity text not null,
+  outcome text,
+  source text not null,
+  tenant_id uuid,
+  user_id uuid,
+  actor text,
+  subject text,
+  client_ip text,
+  user_agent text,
+  trace_id text,
+  data jsonb not null,
+  recorded_at timestamp with time zone not null default now(),
+  constraint event_default_pkey PRIMARY KEY (occurred_at, id)
+) partition of audit.event DEFAULT;
+create table audit.inbox (
+  consumer text not null,
+  event_id uuid not null,
+  received_at timestamp with time zone not null default now(),
+  constraint inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+create table audit.outbox (
+  id uuid not null,
+  lane smallint not null default 1,
+  type text not null,
+  subject text not null,
+  tenant_id uuid,
+  aggregate text not null,
+  sequence bigint not null generated always as identity,
+  data jsonb not null,
+  traceparent text,
+  occurred_at timestamp with time zone not null default now(),
+  published_at timestamp with time zone,
+  attempts integer not null default 0,
+  constraint outbox_pkey PRIMARY KEY (id)
+) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+
+CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
+CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC);
+CREATE INDEX event_by_user ON ONLY audit.event USING btree (user_id, occurred_at DESC);
+CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
+CREATE INDEX event_default_type_occurred_at_idx ON audit.event_default USING btree (type, occurred_at DESC);
+CREATE INDEX event_default_user_id_occurred_at_idx ON audit.event_default USING btree (user_id, occurred_at DESC);
+CREATE INDEX inbox_received ON audit.inbox USING btree (received_at);
+CREATE INDEX outbox_pending ON audit.outbox USING btree (lane, id) WHERE (published_at IS NULL);
+CREATE INDEX outbox_published ON audit.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+
+CREATE OR REPLACE FUNCTION audit.ensure_partition(month date)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  first timestamptz;
+  after timestamptz;
+  partition text;
+begin
+  if month is null or month < date '2000-01-01' or month >= date '2200-01-01' then
+    raise exception 'month % is outside 2000 to 2199', month using errcode = 'invalid_parameter_value';
+  end if;
+  first := date_trunc('month', month::timestamp)::timestamptz;
+  after := (date_trunc('month', month::timestamp) + interval '1 month')::timestamptz;
+  partition := 'event_' || to_char(first, 'YYYYMM');
+  -- One at a time, until commit: 'if not exists' alone is no protection against a race.
+  perform pg_advisory_xact_lock(hashtextextended('gatehouse audit.ensure_partition', 0));
+  if to_regclass('audit.' || partition) is not null then
+    return 'exists';
+  end if;
+  if exists (select from audit.event_default d where d.occurred_at >= first and d.occurred_at < after) then
+    return 'blocked';
+  end if;
+  -- Made aside and then attached: 'partition of' would lock the whole table against readers and writers.
+  execute format('create table audit.%I (like audit.event including defaults including constraints)', partition);
+  execute format(
+    'alter table audit.%I add constraint event_month check (occurred_at is not null and occurred_at >= %L and occurred_at < %L)',
+    partition, first, after);
+  execute format('alter table audit.event attach partition audit.%I for values from (%L) to (%L)', partition, first, after);
+  execute format('alter table audit.%I drop constraint event_month', partition);
+  -- Reached through the parent only. The default privileges have just granted more than that.
+  execute format('revoke all on audit.%I from gatehouse_audit, public', partition);
+  return 'created';
+end
+$function$
+
+
+grant delete, insert, select, update on audit.dead_letter to gatehouse_audit;
+grant insert, select on audit.event to gatehouse_audit;
+grant delete, insert, select, update on audit.inbox to gatehouse_audit;
+grant delete, insert, select, update on audit.outbox to gatehouse_audit;
+grant usage on audit.outbox_sequence_seq to gatehouse_audit;
+
+grant execute on function audit.ensure_partition(date) to gatehouse_audit;
+
+alter default privileges in schema audit grant insert, select on tables to gatehouse_audit;
+alter default privileges in schema audit grant usage on sequences to gatehouse_audit;
+
+-- schema gateway
+
+grant usage on schema gateway to gatehouse_gateway;
+
+create table gateway.dead_letter (
+  id uuid not null default gen_random_uuid(),
+  consumer text not null,
+  event_id uuid,
+  type text not null,
+  subject text not null,
+  headers jsonb not null default '{}'::jsonb,
+  payload bytea not null,
+  reason text not null,
+  deliveries integer not null,
+  created_at timestamp with time zone not null default now(),
+  replayed_at timestamp with time zone,
+  constraint dead_letter_pkey PRIMARY KEY (id)
+);
+create table gateway.inbox (
+  consumer text not null,
+  event_id uuid not null,
+  received_at timestamp with time zone not null default now(),
+  constraint inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+create table gateway.outbox (
+  id uuid not null,
+  lane smallint not null default 1,
+  type text not null,
+  subject text not null,
+  tenant_id uuid,
+  aggregate text not null,
+  sequence bigint not null generated always as identity,
+  data jsonb not null,
+  traceparent text,
+  occurred_at timestamp with time zone not null default now(),
+  published_at timestamp with time zone,
+  attempts integer not null default 0,
+  constraint outbox_pkey PRIMARY KEY (id)
+) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+
+CREATE INDEX dead_letter_open ON gateway.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX inbox_received ON gateway.inbox USING btree (received_at);
+CREATE INDEX outbox_pending ON gateway.outbox USING btree (lane, id) WHERE (published_at IS NULL);
+CREATE INDEX outbox_published ON gateway.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+
+grant delete, insert, select, update on gateway.dead_letter to gatehouse_gateway;
+grant delete, insert, select, update on gateway.inbox to gatehouse_gateway;
+grant delete, insert, select, update on gateway.outbox to gatehouse_gateway;
+grant usage on gateway.outbox_sequence_seq to gatehouse_gateway;
+
+alter default privileges in schema gateway grant delete, insert, select, update on tables to gatehouse_gateway;
+alter default privileges in schema gateway grant usage on sequences to gatehouse_gateway;
+
