@@ -2,6 +2,12 @@ export { EmbeddedError, reasonOf } from './embedded-error.ts';
 export { type Binary, findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
 export { makeHome, temporaryHome } from './home.ts';
 export {
+  type Installation,
+  type InstallationMode,
+  type InstallationOptions,
+  startInstallation,
+} from './installation.ts';
+export {
   commandLineOf,
   isAlive,
   type StopPlan,

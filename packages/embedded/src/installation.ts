@@ -1,0 +1,258 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
+import { temporaryHome } from './home.ts';
+import { startNats } from './nats.ts';
+import { findFreePort } from './port.ts';
+import { type RunningPostgres, startPostgres } from './postgres.ts';
+import { startRedis } from './redis.ts';
+import { type RunningServer, type ServerProcess, startProcess } from './server-process.ts';
+
+/** All services in one process, or one process a service behind the gateway. */
+export type InstallationMode = 'one' | 'split';
+
+/** What an installation for tests and benchmarks is made of. */
+export interface InstallationOptions {
+  readonly mode: InstallationMode;
+  /** A Postgres database to use; without it the installation has a Postgres of its own, with the disk's waits. */
+  readonly databaseUrl?: string | undefined;
+  /** Whether a Redis shares the rate limits. */
+  readonly redis?: boolean;
+  /** Settings beyond the defaults for tests (cheap hashes, limits off). */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Server settings of the own Postgres. */
+  readonly postgresFlags?: Record<string, string>;
+}
+
+/** A whole installation of real processes. */
+export interface Installation {
+  readonly mode: InstallationMode;
+  /** The public address. */
+  readonly url: string;
+  readonly databaseUrl: string;
+  /** Settings that every service process was given. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly admin: { readonly email: string; readonly password: string };
+  /** Process names: `all-in-one`, or gateway, auth, token, audit. */
+  readonly services: readonly string[];
+  /** Own address of a service process; in one process all share one. */
+  urlOf(service: string): string;
+  /** SIGKILL, as a power cut; resolves when it is gone. */
+  killService(service: string): Promise<void>;
+  /** Orderly end. */
+  stopService(service: string): Promise<void>;
+  /** Starts a service that was killed or stopped, on its port; resolves when it is ready. */
+  startService(service: string): Promise<void>;
+  readonly nats: {
+    stop(): Promise<void>;
+    kill(): Promise<void>;
+    start(): Promise<void>;
+    readonly url: string;
+  };
+  /** Only with a Postgres of its own. */
+  readonly postgres: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
+  /** Only with `redis`. */
+  readonly redis: { stop(): Promise<void>; start(): Promise<void>; readonly url: string };
+  /** Everything that the service processes wrote. */
+  logs(): string;
+  /** Ends it all and removes what it left. */
+  close(): Promise<void>;
+}
+
+const READY_TIMEOUT_MS = 60_000;
+const serviceNames = ['token', 'auth', 'audit', 'gateway'] as const;
+
+/** Starts an installation on real parts; resolves when it is ready for traffic. */
+export async function startInstallation(options: InstallationOptions): Promise<Installation> {
+  const home = temporaryHome('gatehouse-installation-');
+  const secret = () => randomBytes(24).toString('base64url');
+  const parts = new Parts(home.path, secret(), options);
+  await parts.start();
+  const admin = { email: 'admin@example.com', password: `Admin-${secret()}` };
+  const names: readonly string[] = options.mode === 'one' ? ['all-in-one'] : serviceNames;
+  const ports = new Map<string, number>();
+  for (const name of names) ports.set(name, await findFreePort());
+  const urlOf = (name: string) => `http://127.0.0.1:${ports.get(ports.has(name) ? name : 'all-in-one')}`;
+  const env = settingsFor(options, parts, admin, urlOf);
+  const processes = new Map<string, ServerProcess>();
+
+  const startService = async (name: string) => {
+    processes.set(
+      name,
+      await startServiceProcess(name, { home: home.path, port: ports.get(name) ?? 0, env }),
+    );
+  };
+  // Token first: auth's first administrator and everybody's keys come through it.
+  await Promise.all(names.map(startService));
+
+  return {
+    mode: options.mode,
+    url: urlOf(options.mode === 'one' ? 'all-in-one' : 'gateway'),
+    databaseUrl: parts.databaseUrl,
+    env,
+    admin,
+    services: names,
+    urlOf,
+    killService: async (name) => processes.get(name)?.kill(),
+    stopService: async (name) => processes.get(name)?.stop(),
+    startService,
+    nats: parts.nats,
+    postgres: parts.postgres,
+    redis: parts.redis,
+    logs: () => names.map((name) => readFileSync(join(home.path, `${name}.log`), 'utf8')).join('\n'),
+    async close() {
+      await Promise.all([...processes.values()].map((one) => one.stop()));
+      await parts.close();
+      home.remove();
+    },
+  };
+}
+
+function settingsFor(
+  options: InstallationOptions,
+  parts: Parts,
+  admin: Installation['admin'],
+  urlOf: (name: string) => string,
+): Record<string, string> {
+  return {
+    NODE_ENV: 'test',
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'info',
+    DATABASE_URL: parts.databaseUrl,
+    NATS_URL: parts.nats.url,
+    ...(options.redis ? { RATE_LIMIT_REDIS_URL: parts.redis.url } : {}),
+    GATEHOUSE_SECRET: randomBytes(32).toString('base64url'),
+    ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64url')}`,
+    ENCRYPTION_CURRENT_KEY_ID: 'k1',
+    GATEHOUSE_ADMIN_EMAIL: admin.email,
+    GATEHOUSE_ADMIN_PASSWORD: admin.password,
+    ARGON2_MEMORY_KIB: '1024',
+    ARGON2_ITERATIONS: '1',
+    METRICS_GUARD: 'none',
+    RATE_LIMIT_ENABLED: 'false',
+    ...(options.mode === 'split'
+      ? {
+          GATEWAY_URL: urlOf('gateway'),
+          AUTH_URL: urlOf('auth'),
+          TOKEN_URL: urlOf('token'),
+          AUDIT_URL: urlOf('audit'),
+        }
+      : {}),
+    ...options.env,
+  };
+}
+
+async function startServiceProcess(
+  name: string,
+  about: { home: string; port: number; env: Record<string, string> },
+): Promise<ServerProcess> {
+  const live = `http://127.0.0.1:${about.port}/health/ready`;
+  return startProcess({
+    name,
+    binary: process.execPath,
+    args: [join(repositoryRoot, 'services', name, 'src/main.ts')],
+    env: {
+      PATH: process.env.PATH,
+      HOME: about.home,
+      NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS,
+      ...about.env,
+      PORT: String(about.port),
+    },
+    cwd: repositoryRoot,
+    logFile: join(about.home, `${name}.log`),
+    stop: { signal: 'SIGTERM', timeoutMs: 20_000 },
+    isReady: async () => (await fetch(live).catch(() => undefined))?.status === 200,
+    timeoutMs: READY_TIMEOUT_MS,
+  });
+}
+
+/** What the services stand on; each part can be ended and started again on its port, with its data. */
+class Parts {
+  readonly #home: string;
+  readonly #password: string;
+  readonly #options: InstallationOptions;
+  #postgres: RunningPostgres | undefined;
+  #nats: RunningServer | undefined;
+  #redis: RunningServer | undefined;
+
+  constructor(home: string, password: string, options: InstallationOptions) {
+    this.#home = home;
+    this.#password = password;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    await Promise.all([
+      this.#options.databaseUrl === undefined ? this.postgres.start() : undefined,
+      this.nats.start(),
+      this.#options.redis ? this.redis.start() : undefined,
+    ]);
+  }
+
+  get databaseUrl(): string {
+    return this.#options.databaseUrl ?? this.#postgres?.url ?? '';
+  }
+
+  readonly postgres = {
+    start: async () => {
+      this.#postgres = await startPostgres({
+        home: join(this.#home, 'postgres'),
+        password: this.#password,
+        database: 'gatehouse',
+        ...(this.#postgres && { port: this.#postgres.port }),
+        ...(this.#options.postgresFlags && { flags: this.#options.postgresFlags }),
+      });
+    },
+    stop: async () => this.#postgres?.stop(),
+    kill: async () => this.#postgres?.kill(),
+  };
+
+  readonly nats = this.#natsPart();
+
+  #natsPart(): Installation['nats'] {
+    const url = () => this.#nats?.url ?? '';
+    return {
+      start: async () => {
+        this.#nats = await startNats({
+          home: join(this.#home, 'nats'),
+          user: 'gatehouse',
+          password: this.#password,
+          binary: findNatsServer().path,
+          ...(this.#nats && { port: this.#nats.port }),
+        });
+      },
+      stop: async () => this.#nats?.stop(),
+      kill: async () => this.#nats?.kill(),
+      get url() {
+        return url();
+      },
+    };
+  }
+
+  readonly redis = this.#redisPart();
+
+  #redisPart(): Installation['redis'] {
+    const url = () => this.#redis?.url ?? '';
+    return {
+      start: async () => {
+        const { path, libraryPath } = findRedisServer();
+        this.#redis = await startRedis({
+          home: join(this.#home, 'redis'),
+          binary: path,
+          libraryPath,
+          password: this.#password,
+          ...(this.#redis && { port: this.#redis.port }),
+        });
+      },
+      stop: async () => this.#redis?.stop(),
+      get url() {
+        return url();
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#postgres?.stop(), this.#nats?.stop(), this.#redis?.stop()]);
+  }
+}
