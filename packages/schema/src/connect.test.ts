@@ -138,6 +138,18 @@ describe('a connection', () => {
     line.close();
   }, 15_000);
 
+  it('to a host that never answers fails in five seconds', async () => {
+    const line = await openLine(new URL(database.url));
+    line.silence(true);
+    const { pool, close } = connect({ url: line.url, service: 'auth' });
+    const error: unknown = await pool.query('select 1').catch((caught: unknown) => caught);
+    expect(explainDatabaseError(error)).toMatch(
+      /^the database does not answer|^no database connection became free/,
+    );
+    line.close();
+    await close();
+  }, 8_000);
+
   it('that cannot be made says why in one line', async () => {
     const explained = async (url: string): Promise<string | undefined> => {
       const { pool, close } = connect({ url, service: 'auth' });

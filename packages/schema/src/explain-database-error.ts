@@ -33,8 +33,11 @@ export const explainDatabaseError = (error: unknown): string | undefined => {
   if (role !== null) {
     return `the database user may not act as ${role[1] ?? role[2]}: run infra/postgres/roles.sql in this database as an administrator, or use the service's own login`;
   }
-  if (/timeout exceeded when trying to connect|terminated due to connection timeout/.test(message)) {
+  if (/terminated due to connection timeout|^timeout expired$|^Query read timeout$/.test(message)) {
     return causes.ETIMEDOUT;
+  }
+  if (/^timeout exceeded when trying to connect$/.test(message)) {
+    return 'no database connection became free in time: the database is slow or does not answer, or the pool is too small';
   }
   if (/does not support SSL/.test(message)) {
     return 'the database does not speak TLS: drop sslmode from the database URL, or switch TLS on in Postgres';
