@@ -7,7 +7,11 @@ const user = { ...administered, user_id: Type.String() };
 export const adminEvents = [
   event(
     'admin.user.created',
-    { severity: 'notice', outcome: 'success', summary: 'An administrator account was made at the first start.' },
+    {
+      severity: 'notice',
+      outcome: 'success',
+      summary: 'An administrator account was made at the first start.',
+    },
     { ...user, role: Type.String() },
   ),
   event(
@@ -27,7 +31,11 @@ export const adminEvents = [
   ),
   event(
     'admin.tenant.changed',
-    { severity: 'warning', outcome: 'success', summary: 'A tenant was disabled, enabled or its registration changed.' },
+    {
+      severity: 'warning',
+      outcome: 'success',
+      summary: 'A tenant was disabled, enabled or its registration changed.',
+    },
     {
       ...administered,
       before: Type.Record(Type.String(), Type.String()),
@@ -36,7 +44,11 @@ export const adminEvents = [
   ),
   event(
     'admin.sessions.revoked',
-    { severity: 'warning', outcome: 'success', summary: 'Sessions of a user, a tenant or everybody were ended.' },
+    {
+      severity: 'warning',
+      outcome: 'success',
+      summary: 'Sessions of a user, a tenant or everybody were ended.',
+    },
     {
       ...administered,
       scope: Type.Union([Type.Literal('user'), Type.Literal('tenant'), Type.Literal('everybody')]),

@@ -37,7 +37,11 @@ export const authEvents = [
   ),
   event(
     'auth.lockout',
-    { severity: 'warning', outcome: 'unknown', summary: 'Failed sign-ins locked an address, or it was unlocked.' },
+    {
+      severity: 'warning',
+      outcome: 'unknown',
+      summary: 'Failed sign-ins locked an address, or it was unlocked.',
+    },
     {
       ...acting,
       email,

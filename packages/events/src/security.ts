@@ -8,7 +8,8 @@ export const securityEvents = [
     {
       severity: 'critical',
       outcome: 'failure',
-      summary: 'A consumed refresh token was used again; its whole family was revoked in the same transaction.',
+      summary:
+        'A consumed refresh token was used again; its whole family was revoked in the same transaction.',
     },
     {
       ...acting,
@@ -23,7 +24,8 @@ export const securityEvents = [
     {
       severity: 'warning',
       outcome: 'failure',
-      summary: 'Requests were refused by a rate limit; at most one event per key and window, with their number.',
+      summary:
+        'Requests were refused by a rate limit; at most one event per key and window, with their number.',
     },
     { ...acting, scope: Type.String(), limit: Type.Integer(), count: Type.Integer() },
   ),

@@ -22,7 +22,11 @@ export const tokenEvents = [
   ),
   event(
     'token.key.rotation_requested',
-    { severity: 'notice', outcome: 'success', summary: 'A rotation was asked for by a person or the schedule.' },
+    {
+      severity: 'notice',
+      outcome: 'success',
+      summary: 'A rotation was asked for by a person or the schedule.',
+    },
     key,
   ),
   event(
@@ -32,7 +36,11 @@ export const tokenEvents = [
   ),
   event(
     'token.key.revoked',
-    { severity: 'critical', outcome: 'success', summary: 'A signing key was withdrawn at once; its tokens died.' },
+    {
+      severity: 'critical',
+      outcome: 'success',
+      summary: 'A signing key was withdrawn at once; its tokens died.',
+    },
     key,
   ),
 ] as const;

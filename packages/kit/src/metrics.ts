@@ -8,27 +8,21 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const hashSeconds = [0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5];
 
-/** The metrics of one process, shared by the services in it. */
-export type Metrics = ReturnType<typeof createMetrics>;
-
-/** Makes the registry of a process. `runtime` adds Node's own metrics (event loop, heap, garbage collection). */
-export function createMetrics(options: { runtime: boolean }) {
-  const registry = new Registry();
-  if (options.runtime) collectDefaultMetrics({ register: registry });
+function makers(registry: Registry) {
   const registers = [registry];
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Counter<L>({ name, help, labelNames, registers });
-  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-    new Gauge<L>({ name, help, labelNames, registers });
-  const histogram = <L extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly L[],
-    buckets = seconds,
-  ) => new Histogram<L>({ name, help, labelNames, buckets, registers });
-
   return {
-    registry,
+    counter: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+      new Counter<L>({ name, help, labelNames, registers }),
+    gauge: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
+      new Gauge<L>({ name, help, labelNames, registers }),
+    histogram: <L extends string>(name: string, help: string, labelNames: readonly L[], buckets = seconds) =>
+      new Histogram<L>({ name, help, labelNames, buckets, registers }),
+  };
+}
+
+/** Requests and sign-in. */
+function requestMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) {
+  return {
     httpDuration: histogram('auth_http_request_duration_seconds', 'Time to answer a request.', [
       'service',
       'route',
@@ -53,6 +47,12 @@ export function createMetrics(options: { runtime: boolean }) {
       'service',
       'dep',
     ]),
+  };
+}
+
+/** Hashes, sessions, tokens. */
+function identityMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) {
+  return {
     hashDuration: histogram(
       'auth_password_hash_duration_seconds',
       'Time of one password hash.',
@@ -75,6 +75,12 @@ export function createMetrics(options: { runtime: boolean }) {
       '1 while a service asks the database because the feed is stale.',
       ['service'],
     ),
+  };
+}
+
+/** Database, outbox, consumers, jobs. */
+function eventMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) {
+  return {
     dbQueryDuration: histogram('db_query_duration_seconds', 'Time of a database query.', [
       'service',
       'operation',
@@ -104,4 +110,15 @@ export function createMetrics(options: { runtime: boolean }) {
     auditLag: histogram('audit_lag_seconds', 'From the commit of a change to its audit row.', []),
     jobRuns: counter('job_runs_total', 'Runs of background jobs.', ['job', 'result']),
   };
+}
+
+/** The metrics of one process, shared by the services in it. */
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Makes the registry of a process. `runtime` adds Node's own metrics (event loop, heap, garbage collection). */
+export function createMetrics(options: { runtime: boolean }) {
+  const registry = new Registry();
+  if (options.runtime) collectDefaultMetrics({ register: registry });
+  const make = makers(registry);
+  return { registry, ...requestMetrics(make), ...identityMetrics(make), ...eventMetrics(make) };
 }

@@ -44,14 +44,17 @@ export interface Peer {
   readonly services: readonly string[];
 }
 
+/** One question as it travels. */
+export interface Letter {
+  readonly service: string;
+  readonly path: string;
+  readonly body: string;
+  readonly headers: Record<string, string>;
+  readonly deadlineMs: number;
+}
+
 /** Sends one question; the two ways (inject, fetch) differ in nothing else. */
-export type Send = (
-  service: string,
-  path: string,
-  body: string,
-  headers: Record<string, string>,
-  deadlineMs: number,
-) => Promise<{ status: number; text: string }>;
+export type Send = (letter: Letter) => Promise<{ status: number; text: string }>;
 
 /** Header that carries the service credential; never believed from the public side without the right value. */
 export const credentialHeader = 'x-gatehouse-credential';
@@ -69,13 +72,14 @@ export function createPeer(credential: string, services: readonly string[], send
         ...(options.traceparent === undefined ? {} : { traceparent: options.traceparent }),
       };
       const path = `/internal/${about.service}/${about.name}`;
-      const answer = await send(
-        about.service,
+      const letter = {
+        service: about.service,
         path,
-        JSON.stringify(body),
+        body: JSON.stringify(body),
         headers,
-        options.deadlineMs ?? 3000,
-      ).catch((error: unknown) => {
+        deadlineMs: options.deadlineMs ?? 3000,
+      };
+      const answer = await send(letter).catch((error: unknown) => {
         throw new PeerError(about.service, undefined, error);
       });
       if (answer.status !== 200) throw new PeerError(about.service, answer.status);

@@ -31,7 +31,7 @@ export function createPeers(config: BaseConfig, secrets: Secrets, local: readonl
     (name) => local.includes(name) || addressOf(config, name) !== undefined,
   );
 
-  const send: Send = async (service, path, body, headers, deadlineMs) => {
+  const send: Send = async ({ service, path, body, headers, deadlineMs }) => {
     const app = apps.get(service);
     if (app !== undefined) {
       const answer = await withDeadline(
