@@ -21,7 +21,6 @@ describe('the service roles', () => {
     await database.drop();
     const client = new pg.Client({ connectionString: testServerUrl() });
     await client.connect();
-    // Roles before the owners who made them.
     for (const name of made) await client.query(`drop role if exists ${name}`);
     await client.end();
   });
@@ -33,6 +32,8 @@ describe('the service roles', () => {
     made.push(name);
     const databaseName = new URL(database.url).pathname.slice(1);
     await database.query(`create role ${name} login ${attributes} password '${password}'`);
+    // The tests' own user need not be a superuser; to give a database away one must be able to act as the new owner.
+    await database.query(`grant ${name} to current_user`);
     await database.query(`alter database ${databaseName} owner to ${name}`);
     return withDatabaseName(database.url, databaseName, { name, password });
   };
@@ -52,11 +53,13 @@ describe('the service roles', () => {
 
   it('are made once when many ask at once, and can be taken on by a user that is no superuser', async () => {
     const roles = [uniqueName('role'), uniqueName('role')];
-    made.unshift(...roles);
     const url = await ownerUrl('createrole');
     await withClients(url, 8, (client) => ensureRoles(client, roles));
     await withClients(url, 1, async (client) => {
       for (const role of roles) await client.query(`set role ${role}`);
+      await client.query('reset role');
+      // Only who made a role may drop it.
+      for (const role of roles) await client.query(`drop role ${role}`);
     });
   });
 
