@@ -1,0 +1,115 @@
+import { Fault } from './fault.ts';
+import { readSession, type StoredSession, writeSession } from './session-file.ts';
+
+/** What the API answered. */
+export type Json = Record<string, unknown>;
+
+/** Tokens as login and refresh answer them. */
+interface TokenAnswer {
+  access_token: string;
+  refresh_token: string;
+  expires_in: number;
+}
+
+/** Speaks to an installation with an administrator's token. */
+export class Api {
+  readonly url: string;
+
+  /** @param url The public address, e.g. `http://localhost:8080`. */
+  constructor(url: string) {
+    if (!URL.canParse(url)) throw new Fault(`${url} is not an address: use --url http://host:port`, 2);
+    this.url = url.replace(/\/+$/, '');
+  }
+
+  /** Signs in and keeps the tokens. */
+  async login(credentials: { email: string; password: string; tenant_id?: string }): Promise<void> {
+    await this.#keep((await this.#send('POST', '/api/auth/login', credentials)) as unknown as TokenAnswer);
+  }
+
+  /** Ends the kept session. */
+  async logout(): Promise<void> {
+    const session = await readSession(this.url);
+    if (session === undefined) return;
+    await this.#send('POST', '/api/auth/logout', undefined, await this.#token()).catch(() => undefined);
+    await writeSession(this.url, undefined);
+  }
+
+  /** One request as the signed-in administrator. @throws Fault with the problem's sentence. */
+  async request(method: string, path: string, body?: Json): Promise<Json> {
+    return this.#send(method, path, body, await this.#token());
+  }
+
+  async #token(): Promise<string> {
+    const given = process.env.GATEHOUSE_TOKEN;
+    if (given) return given;
+    const session = await readSession(this.url);
+    if (session === undefined) {
+      throw new Fault(`not signed in at ${this.url}: run "gatehouse login" first, or set GATEHOUSE_TOKEN`);
+    }
+    return session.expires_at - Date.now() > 10_000 ? session.access_token : this.#refresh(session);
+  }
+
+  async #refresh(session: StoredSession): Promise<string> {
+    try {
+      const body = { refresh_token: session.refresh_token };
+      const answer = (await this.#send('POST', '/api/auth/refresh', body)) as unknown as TokenAnswer;
+      await this.#keep(answer);
+      return answer.access_token;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.status !== 401) throw error;
+      await writeSession(this.url, undefined);
+      throw new Fault(`the session at ${this.url} has ended: run "gatehouse login" again`);
+    }
+  }
+
+  async #keep(answer: TokenAnswer): Promise<void> {
+    const { access_token, refresh_token, expires_in } = answer;
+    await writeSession(this.url, { access_token, refresh_token, expires_at: Date.now() + expires_in * 1000 });
+  }
+
+  async #send(method: string, path: string, body?: Json, token?: string): Promise<Json> {
+    const answer = await fetch(new URL(path, this.url), {
+      method,
+      headers: {
+        'user-agent': 'gatehouse-cli',
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(30_000),
+    }).catch((error: Error) => {
+      throw new Fault(
+        `${this.url} cannot be reached (${reasonOf(error)}): is the platform running, is --url right?`,
+      );
+    });
+    const text = await answer.text();
+    const parsed = parse(text);
+    if (!answer.ok) throw new Refusal(answer.status, parsed, answer.headers.get('retry-after'));
+    return parsed;
+  }
+}
+
+/** The API said no. */
+export class Refusal extends Fault {
+  readonly status: number;
+  constructor(status: number, problem: Json, retryAfter: string | null) {
+    const title = typeof problem.title === 'string' ? problem.title : `HTTP ${status}`;
+    const detail = typeof problem.detail === 'string' ? `: ${problem.detail}` : '';
+    const code = typeof problem.code === 'string' ? ` (${problem.code})` : '';
+    super(`${title}${code}${detail}${retryAfter === null ? '' : ` Retry after ${retryAfter} s.`}`);
+    this.status = status;
+  }
+}
+
+function parse(text: string): Json {
+  try {
+    return text === '' ? {} : (JSON.parse(text) as Json);
+  } catch {
+    return {};
+  }
+}
+
+function reasonOf(error: Error): string {
+  const cause = error.cause as { code?: string } | undefined;
+  return cause?.code ?? error.name;
+}

@@ -1,0 +1,30 @@
+import type { Command } from 'commander';
+import { Api } from '../api.ts';
+import { type Globals, show, showRows } from '../output.ts';
+
+/** `gatehouse keys list|rotate`: the keys that sign access tokens. */
+export function addKeys(program: Command): void {
+  const keys = program.command('keys').description('signing keys of access tokens');
+  keys
+    .command('list')
+    .description('every key with its state: next, current, previous, retired')
+    .action(async (_options: unknown, command: Command) => {
+      const globals = command.optsWithGlobals<Globals>();
+      const { items } = await new Api(globals.url).request('GET', '/api/admin/keys');
+      const columns = ['kid', 'algorithm', 'state', 'created_at', 'activates_at', 'retires_at'];
+      showRows(globals, items as Record<string, unknown>[], columns);
+    });
+  keys
+    .command('rotate')
+    .description(
+      'let the next key sign; at once when verifiers had time to learn it, else as soon as they had',
+    )
+    .requiredOption('--reason <text>', 'why; kept in the audit')
+    .option('--algorithm <name>', 'of the key after it: RS256, ES256 or EdDSA')
+    .addHelpText('after', '\nExample:\n  gatehouse keys rotate --reason "yearly rotation"\n')
+    .action(async (options: { reason: string; algorithm?: string }, command: Command) => {
+      const globals = command.optsWithGlobals<Globals>();
+      const answer = await new Api(globals.url).request('POST', '/api/admin/keys/rotate', { ...options });
+      show(globals, answer, `the key ${answer.kid} signs from ${answer.activates_at}`);
+    });
+}

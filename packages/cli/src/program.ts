@@ -1,0 +1,25 @@
+import { Command } from 'commander';
+import { addAdmin } from './commands/admin.ts';
+import { addKeys } from './commands/keys.ts';
+import { addLogin } from './commands/login.ts';
+import { addMigrate } from './commands/migrate.ts';
+
+/** The whole command. Exit codes: 0 done, 1 refused, 2 wrong usage. */
+export function createProgram(): Command {
+  const program = new Command('gatehouse')
+    .description('administers a Gatehouse installation')
+    .option(
+      '--url <address>',
+      'public address of the installation',
+      process.env.GATEHOUSE_URL ?? 'http://localhost:8080',
+    )
+    .option('--json', 'answer with JSON')
+    .option('--quiet', 'say nothing on success')
+    .showHelpAfterError('(see --help)')
+    .exitOverride();
+  addLogin(program);
+  addMigrate(program);
+  addKeys(program);
+  addAdmin(program);
+  return program;
+}
