@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type ParsedHashOptions, parseOptions } from '@node-rs/argon2';
 import { Piscina } from 'piscina';
-import type { HashTask } from './hash-worker.ts';
+import { createAdmission } from './hash-admission.ts';
 
 export interface HasherOptions {
   /** KiB of memory a hash; default 65,536. */
@@ -27,6 +27,23 @@ export interface HasherOptions {
   /** Time from admission to result and time waited before it, in seconds. */
   readonly onDone?: (times: { hashSeconds: number; waitSeconds: number }) => void;
 }
+
+/** What a worker thread is asked to do (hash-worker.mjs). */
+export type HashTask =
+  | {
+      readonly kind: 'hash';
+      readonly password: string;
+      readonly memoryKib: number;
+      readonly iterations: number;
+      readonly parallelism: number;
+      readonly pepper: Uint8Array | undefined;
+    }
+  | {
+      readonly kind: 'verify';
+      readonly password: string;
+      readonly phc: string;
+      readonly pepper: Uint8Array | undefined;
+    };
 
 /** Refused for want of a thread: answer 503 `hash_busy`. */
 export interface HashBusy {
@@ -93,8 +110,10 @@ export function createHasher(options: HasherOptions = {}): Hasher {
   );
   const currentKeyId = options.pepper ? keyIdOf(options.pepper) : undefined;
   const nothing = impossiblePhc(cost, currentKeyId);
-  const admission = createAdmission(options);
-  const pool = createPool(options);
+  const slots = Math.max(1, options.maxConcurrent ?? availableParallelism());
+  const waitMs = options.queueWaitMs ?? DEFAULTS.queueWaitMs;
+  const admission = createAdmission({ slots, waitMs, onRefused: options.onBusy });
+  const pool = createPool(slots, options.niceIncrement ?? DEFAULTS.niceIncrement);
 
   async function run(task: HashTask): Promise<string | boolean | undefined> {
     const asked = performance.now();
@@ -120,6 +139,19 @@ export function createHasher(options: HasherOptions = {}): Hasher {
     return result === undefined ? undefined : result === true;
   }
 
+  /** A row that parses and still cannot be computed (a digest cut short) is unreadable, not an error of the caller. */
+  async function verifyStored(
+    phc: string,
+    password: string,
+    pepper: Uint8Array | undefined,
+  ): Promise<boolean | undefined | 'unreadable_hash'> {
+    try {
+      return await verifyWith(phc, password, pepper);
+    } catch {
+      return 'unreadable_hash';
+    }
+  }
+
   async function verifyNothing(password: string): Promise<VerifyOutcome> {
     const result = await verifyWith(nothing, password, options.pepper);
     return result === undefined ? BUSY : { outcome: 'verified', match: false, outdated: false };
@@ -136,8 +168,9 @@ export function createHasher(options: HasherOptions = {}): Hasher {
       if (!stored) return withFault(await verifyNothing(password), 'unreadable_hash');
       const pepper = stored.keyId ? peppers.get(stored.keyId) : undefined;
       if (stored.keyId && !pepper) return withFault(await verifyNothing(password), 'unknown_pepper');
-      const match = await verifyWith(phc, password, pepper);
+      const match = await verifyStored(phc, password, pepper);
       if (match === undefined) return BUSY;
+      if (match === 'unreadable_hash') return withFault(await verifyNothing(password), match);
       return {
         outcome: 'verified',
         match,
@@ -164,72 +197,17 @@ export function createHasher(options: HasherOptions = {}): Hasher {
 
 type Cost = { memoryKib: number; iterations: number; parallelism: number };
 
-/** As many run as there are slots, as many wait as run; a slot passes from hand to hand without becoming free between. */
-function createAdmission(options: HasherOptions) {
-  const slots = slotsOf(options);
-  const waitMs = options.queueWaitMs ?? DEFAULTS.queueWaitMs;
-  const waiting: ((admitted: boolean) => void)[] = [];
-  const counts = { running: 0, refused: 0, closed: false };
-
-  function refuse(): false {
-    counts.refused += 1;
-    options.onBusy?.();
-    return false;
-  }
-
-  return {
-    get inFlight() {
-      return counts.running;
-    },
-    get queued() {
-      return waiting.length;
-    },
-    get refused() {
-      return counts.refused;
-    },
-    enter(): Promise<boolean> | boolean {
-      if (counts.closed) return refuse();
-      if (counts.running < slots) {
-        counts.running += 1;
-        return true;
-      }
-      if (waiting.length >= slots) return refuse();
-      return new Promise((resolve) => {
-        const settle = (admitted: boolean): void => {
-          clearTimeout(timer);
-          resolve(admitted || refuse());
-        };
-        const timer = setTimeout(() => {
-          waiting.splice(waiting.indexOf(settle), 1);
-          settle(false);
-        }, waitMs);
-        waiting.push(settle);
-      });
-    },
-    leave(): void {
-      const next = waiting.shift();
-      if (next) next(true);
-      else counts.running -= 1;
-    },
-    close(): void {
-      counts.closed = true;
-      for (const settle of waiting.splice(0)) settle(false);
-    },
-  };
-}
-
 /** The threads, made at the first task: a process that checks no passwords has none. */
-function createPool(options: HasherOptions) {
-  const threads = slotsOf(options);
+function createPool(threads: number, niceIncrement: number) {
   let piscina: Piscina<HashTask, string | boolean> | undefined;
 
   function started(): Piscina<HashTask, string | boolean> {
     piscina ??= new Piscina<HashTask, string | boolean>({
-      filename: fileURLToPath(new URL('./hash-worker.ts', import.meta.url)),
+      filename: fileURLToPath(new URL('./hash-worker.mjs', import.meta.url)),
       minThreads: 0,
       maxThreads: threads,
       idleTimeout: THREAD_IDLE_MS,
-      niceIncrement: options.niceIncrement ?? DEFAULTS.niceIncrement,
+      niceIncrement,
       recordTiming: false,
       // What the process was started with (a telemetry preload, an inspector) is not the threads' business.
       execArgv: [],
@@ -255,10 +233,6 @@ function createPool(options: HasherOptions) {
       piscina = undefined;
     },
   };
-}
-
-function slotsOf(options: HasherOptions): number {
-  return Math.max(1, options.maxConcurrent ?? availableParallelism());
 }
 
 function withFault(outcome: VerifyOutcome, fault: 'unreadable_hash' | 'unknown_pepper'): VerifyOutcome {
