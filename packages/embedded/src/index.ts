@@ -19,4 +19,10 @@ export { type NatsOptions, startNats } from './nats.ts';
 export { findFreePort, isPortFree } from './port.ts';
 export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts';
 export { type RedisOptions, startRedis } from './redis.ts';
-export type { RunningServer } from './server-process.ts';
+export {
+  type ProcessPlan,
+  type RunningServer,
+  type ServerProcess,
+  StartFailure,
+  startProcess,
+} from './server-process.ts';

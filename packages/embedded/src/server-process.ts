@@ -29,7 +29,11 @@ export interface ProcessPlan {
   cwd: string;
   account?: { uid: number; gid: number } | undefined;
   logFile: string;
+  /** Writes to our own output instead of the log file. */
+  inheritOutput?: boolean;
   pidFile?: string;
+  /** How long it goes on when we vanish without a word (kill -9); 3 unless given. */
+  orphanSeconds?: number;
   stop: StopPlan;
   /** Asked again and again until true; the process' end or `timeoutMs` stops the asking. */
   isReady: (pid: number) => Promise<boolean> | boolean;
@@ -40,6 +44,7 @@ export type ServerProcess = Pick<RunningServer, 'pid' | 'exited' | 'stop' | 'kil
 
 const LOG_BYTES_MAX = 10 * 1024 * 1024;
 const LOG_TAIL_BYTES = 8_192;
+const ORPHAN_SECONDS = 3;
 
 /** Servers of this process that still run, so that none outlives it. */
 const running = new Map<number, NodeJS.Signals>();
@@ -65,7 +70,7 @@ export async function startProcess(plan: ProcessPlan): Promise<ServerProcess> {
       cwd: plan.cwd,
       // A group of its own: Ctrl-C in the terminal must reach the one that stops things in order, not the database.
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: plan.inheritOutput ? ['ignore', 'inherit', 'inherit'] : ['ignore', log, log],
       ...plan.account,
     });
   } finally {
@@ -85,7 +90,7 @@ export async function startProcess(plan: ProcessPlan): Promise<ServerProcess> {
   child.unref();
   if (plan.pidFile !== undefined) writeFileSync(plan.pidFile, `${pid}\n`, { mode: 0o600 });
   running.set(pid, plan.stop.signal);
-  const guard = followParent(pid, plan.stop.signal);
+  const guard = followParent(pid, plan.stop.signal, plan.orphanSeconds ?? ORPHAN_SECONDS);
   void exited.then(() => {
     running.delete(pid);
     guard?.kill('SIGKILL');
@@ -132,12 +137,14 @@ async function untilReady(
 /** A start that failed, with what the server wrote about it. */
 export class StartFailure extends EmbeddedError {
   readonly output: string;
+  readonly logFile: string;
   constructor(plan: ProcessPlan, what: string, output: string) {
     const lines = output.split('\n').filter((line) => line.trim() !== '');
     const telling = lines.findLast((line) => /fatal|error|panic|\[ftl\]|\[err\]|address already/i.test(line));
     const last = (telling ?? lines.at(-1) ?? 'it wrote nothing').trim();
     super(`${plan.name} ${what}: ${last} (log: ${plan.logFile})`);
     this.output = output;
+    this.logFile = plan.logFile;
   }
   /** Somebody else was faster at the port. */
   get portTaken(): boolean {
@@ -149,9 +156,9 @@ export class StartFailure extends EmbeddedError {
  * A shell that holds the other end of a pipe to us and passes the stop signal on when we vanish without a word
  * (kill -9, an out-of-memory kill). Without it a killed test run leaves its databases behind.
  */
-function followParent(pid: number, signal: NodeJS.Signals): ChildProcess | undefined {
+function followParent(pid: number, signal: NodeJS.Signals, seconds: number): ChildProcess | undefined {
   if (process.platform === 'win32') return undefined;
-  const script = `read -r _; sleep 3; kill -${signal.slice(3)} "$1"`;
+  const script = `read -r _; sleep ${seconds}; kill -${signal.slice(3)} "$1"`;
   const guard = spawn('/bin/sh', ['-c', script, 'follow-parent', String(pid)], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

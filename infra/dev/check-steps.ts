@@ -1,0 +1,62 @@
+/** One check of `npm test`. */
+export interface Step {
+  name: string;
+  heading: string;
+  /** A program of node_modules/.bin and its arguments. */
+  command: [program: string, ...args: string[]];
+  /** Whether it is a vitest project, whose tests are counted one by one and may be picked by path. */
+  tests: boolean;
+}
+
+const vitest = (project: string, heading: string): Step => ({
+  name: project,
+  heading,
+  command: ['vitest', 'run', '--project', project, '--passWithNoTests'],
+  tests: true,
+});
+
+/** In the order of what they cost. */
+export const steps: Step[] = [
+  {
+    name: 'types',
+    heading: 'Types (TypeScript, every package)',
+    // --force: turbo's cache does not see that a package changed which another one imports.
+    command: [
+      'turbo',
+      'run',
+      'typecheck',
+      '--force',
+      '--output-logs=errors-only',
+      '--no-update-notifier',
+      '--continue',
+    ],
+    tests: false,
+  },
+  { name: 'style', heading: 'Style (Biome)', command: ['biome', 'check', '.'], tests: false },
+  vitest('house', 'House rules'),
+  vitest('unit', 'Unit and integration tests (Postgres, NATS, Redis)'),
+  vitest('e2e-one', 'End to end, all services in one process'),
+  vitest('e2e-split', 'End to end, one process a service'),
+];
+
+/** `--only a,b` (or `--only=a,b`) picks steps; every other word picks test files by path. Throws on an unknown step. */
+export function chooseSteps(args: readonly string[]): { chosen: Step[]; filters: string[] } {
+  const filters: string[] = [];
+  const names: string[] = [];
+  for (let index = 0; index < args.length; index += 1) {
+    const arg = args[index] ?? '';
+    if (arg === '--only') {
+      index += 1;
+      names.push(...(args[index] ?? '').split(','));
+    } else if (arg.startsWith('--only=')) names.push(...arg.slice('--only='.length).split(','));
+    else filters.push(arg);
+  }
+  const unknown = names.find((name) => !steps.some((step) => step.name === name));
+  if (unknown !== undefined) {
+    throw new Error(`no step is called "${unknown}": there are ${steps.map((step) => step.name).join(', ')}`);
+  }
+  const wanted = steps.filter((step) => names.length === 0 || names.includes(step.name));
+  // A path says that tests are meant: the other steps know no paths.
+  const chosen = filters.length > 0 ? wanted.filter((step) => step.tests) : wanted;
+  return { chosen, filters };
+}
