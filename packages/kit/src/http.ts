@@ -118,14 +118,13 @@ function useProblems(app: FastifyInstance, options: AppOptions): void {
     }
     sendProblem(reply, request, problem ?? new Problem('internal'));
   });
+  const methodsOf = keepRoutes(app);
   app.setNotFoundHandler((request, reply) => {
-    const allowed = allowedMethods(app, request);
-    if (allowed.length === 0) return sendProblem(reply, request, new Problem('not_found'));
-    sendProblem(
-      reply,
-      request,
-      new Problem('method_not_allowed', { headers: { allow: allowed.join(', ') } }),
-    );
+    const methods = methodsOf(request.url.split('?', 1)[0] ?? '/');
+    if (methods.length === 0) return sendProblem(reply, request, new Problem('not_found'));
+    const allow = [...methods, 'OPTIONS'].join(', ');
+    if (request.method === 'OPTIONS') return void reply.code(204).header('allow', allow).send();
+    sendProblem(reply, request, new Problem('method_not_allowed', { headers: { allow } }));
   });
   app.addHook('onResponse', (request, reply, done) => {
     countRequest(options, request, reply);
@@ -133,12 +132,21 @@ function useProblems(app: FastifyInstance, options: AppOptions): void {
   });
 }
 
-function allowedMethods(app: FastifyInstance, request: FastifyRequest): string[] {
-  const path = request.url.split('?', 1)[0] ?? '/';
-  return ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].filter((method) => {
-    const found = app.findRoute({ url: path, method: method as 'GET' });
-    return found !== null || app.hasRoute({ url: path, method: method as 'GET' });
+// The router finds a route by its pattern only, so the patterns are kept here to answer 405 (RFC 9110 §15.5.6).
+function keepRoutes(app: FastifyInstance): (path: string) => string[] {
+  const known: { form: RegExp; methods: readonly string[] }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    // OPTIONS is answered for every path that has another method.
+    const methods = [method].flat().filter((one) => one !== 'OPTIONS');
+    const form = url
+      .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+      .replace(/:[a-z_]+/gi, '[^/]+')
+      .replace(/\*/g, '.*');
+    known.push({ form: new RegExp(`^${form}$`), methods });
   });
+  return (path) => [
+    ...new Set(known.filter(({ form }) => form.test(path)).flatMap(({ methods }) => methods)),
+  ];
 }
 
 function countRequest(options: AppOptions, request: FastifyRequest, reply: FastifyReply): void {

@@ -12,9 +12,11 @@ import { createApp } from './http.ts';
 import { type RunningJob, startJob } from './job.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { metricsGuardFaults } from './metrics-guard.ts';
 import { mountAnswers, mountRoutes } from './mount.ts';
 import { openApiPaths } from './openapi.ts';
 import { createPeers, type Peers } from './peers.ts';
+import { mountProbes, readinessFaults } from './probes.ts';
 import { documentOf, healthOf, recordedEvents, sessionStatus, verificationKeys } from './questions.ts';
 import { createRelay, type Relay } from './relay.ts';
 import { createRevocationFeed, type RevocationFeed } from './revocation-feed.ts';
@@ -65,7 +67,11 @@ export interface RunOptions {
 export function configOf(services: readonly Service[], env: RunOptions['env'] = process.env): BaseConfig {
   const settings: Settings = Object.assign({}, baseSettings, ...services.map((service) => service.settings));
   const config = readConfig(settings, env) as ConfigOf<typeof baseSettings>;
-  const faults = services.flatMap((service) => service.check(config as never));
+  const faults = [
+    ...metricsGuardFaults(config),
+    ...readinessFaults(config),
+    ...services.flatMap((service) => service.check(config as never)),
+  ];
   if (faults.length > 0) throw new ConfigError(faults);
   return config;
 }
@@ -87,6 +93,8 @@ export async function run(services: readonly Service[], options: RunOptions = {}
   for (const service of services) members.push(await openMember(service, shared));
   for (const { opened } of members)
     await opened.edge?.({ app, local: services.map(({ name }) => name), phase: () => phase });
+  const pool = members[0]?.database.pool;
+  if (pool !== undefined) mountProbes(app, { ...shared, phase: () => phase, pool });
   for (const member of members) mountMember(member, { app, inner }, shared);
   await Promise.all([app.ready(), inner.ready()]);
   const url = await listen(app, config);
