@@ -49,6 +49,22 @@ create table auth.outbox (
   attempts integer not null default 0,
   constraint outbox_pkey PRIMARY KEY (id)
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+create table auth.session_end (
+  id uuid not null,
+  tenant_id uuid not null,
+  user_id uuid not null,
+  except_session uuid,
+  cause text not null,
+  actor_id uuid,
+  actor_reason text,
+  client_ip text,
+  user_agent text,
+  traceparent text,
+  created_at timestamp with time zone not null default now(),
+  constraint session_end_cause_check CHECK ((cause = ANY (ARRAY['password_changed'::text, 'administrator'::text]))),
+  constraint session_end_pkey PRIMARY KEY (id),
+  constraint session_end_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.user_account(id)
+);
 create table auth.tenant (
   id uuid not null,
   name text not null,
@@ -90,7 +106,11 @@ CREATE INDEX inbox_received ON auth.inbox USING btree (received_at);
 CREATE INDEX lockout_window ON auth.lockout USING btree (window_started_at);
 CREATE INDEX outbox_pending ON auth.outbox USING btree (lane, id) WHERE (published_at IS NULL);
 CREATE INDEX outbox_published ON auth.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+CREATE INDEX session_end_age ON auth.session_end USING btree (created_at);
 CREATE INDEX tenant_unsynced ON auth.tenant USING btree (id) WHERE (synced_version < version);
+CREATE INDEX user_account_administrator ON auth.user_account USING btree (tenant_id, role) WHERE (role <> 'USER'::text);
+CREATE INDEX user_account_newest ON auth.user_account USING btree (created_at, id);
+CREATE INDEX user_account_newest_of_tenant ON auth.user_account USING btree (tenant_id, created_at, id);
 CREATE INDEX user_account_unsynced ON auth.user_account USING btree (id) WHERE (synced_version < version);
 
 grant delete, insert, select, update on auth.dead_letter to gatehouse_auth;
@@ -98,6 +118,7 @@ grant delete, insert, select, update on auth.inbox to gatehouse_auth;
 grant delete, insert, select, update on auth.lockout to gatehouse_auth;
 grant delete, insert, select, update on auth.outbox to gatehouse_auth;
 grant usage on auth.outbox_sequence_seq to gatehouse_auth;
+grant delete, insert, select, update on auth.session_end to gatehouse_auth;
 grant delete, insert, select, update on auth.tenant to gatehouse_auth;
 grant delete, insert, select, update on auth.user_account to gatehouse_auth;
 
