@@ -1,4 +1,4 @@
-import { domainToASCII } from 'node:url';
+import { domainToASCII, domainToUnicode } from 'node:url';
 
 /** Why an address was refused. */
 export type EmailFault =
@@ -82,7 +82,10 @@ function canonicalDomain(text: string): string | undefined {
   if (!labels.every((label) => DOMAIN_LABEL.test(label))) return undefined;
   // A last label of digits makes it an IPv4 address (`user@127.1`), which no account should hang on.
   if (/^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? '')) return undefined;
-  return domainToASCII(ascii) === ascii ? ascii : undefined;
+  // `domainToASCII` lets `xn--` labels pass unread; a made-up one would be an address of its own, or another's twin.
+  const unicode = domainToUnicode(ascii);
+  if (unicode.split('.').some((label) => label.startsWith('xn--'))) return undefined;
+  return domainToASCII(unicode) === ascii ? ascii : undefined;
 }
 
 function refused(fault: EmailFault): EmailOutcome {

@@ -3,8 +3,8 @@ export interface Admission {
   /** A slot is taken when it says true; give it back with `leave`. At once, or after the wait at the latest. */
   enter(): Promise<boolean> | boolean;
   leave(): void;
-  /** Refuses those waiting and all who come. */
-  close(): void;
+  /** Refuses those waiting and all who come; resolves when those inside have left. */
+  close(): Promise<void>;
   readonly inFlight: number;
   readonly queued: number;
   readonly refused: number;
@@ -23,6 +23,7 @@ export function createAdmission(options: {
   let running = 0;
   let refused = 0;
   let closed = false;
+  const drained = Promise.withResolvers<void>();
 
   function refuse(): false {
     refused += 1;
@@ -57,10 +58,13 @@ export function createAdmission(options: {
       const next = waiting.shift();
       if (next) next(true);
       else running -= 1;
+      if (closed && running === 0) drained.resolve();
     },
     close() {
       closed = true;
       for (const settle of waiting.splice(0)) settle(false);
+      if (running === 0) drained.resolve();
+      return drained.promise;
     },
     get inFlight() {
       return running;

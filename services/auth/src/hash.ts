@@ -180,7 +180,7 @@ export function createHasher(options: HasherOptions = {}): Hasher {
     verifyNothing,
     warm: pool.warm,
     async close() {
-      admission.close();
+      await admission.close();
       await pool.close();
     },
     get inFlight() {
