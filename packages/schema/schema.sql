@@ -51,17 +51,12 @@ create table auth.outbox (
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
 create table auth.session_end (
   id uuid not null,
-  tenant_id uuid not null,
   user_id uuid not null,
   except_session uuid,
-  cause text not null,
-  actor_id uuid,
-  actor_reason text,
   client_ip text,
   user_agent text,
   traceparent text,
   created_at timestamp with time zone not null default now(),
-  constraint session_end_cause_check CHECK ((cause = ANY (ARRAY['password_changed'::text, 'administrator'::text]))),
   constraint session_end_pkey PRIMARY KEY (id),
   constraint session_end_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.user_account(id)
 );

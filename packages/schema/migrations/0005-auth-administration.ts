@@ -1,17 +1,12 @@
 /** What administration of accounts needs: questions to token that outlive a crash, and indexes for its lists. */
 export const up = `
--- "These sessions must end", written with the change that says so (a changed password, an administrator's order) and
--- deleted only when token has confirmed it. What a crash leaves here is asked again.
+-- "The other sessions must end", written with the new password and deleted only when token has confirmed it. What a
+-- crash leaves here is asked again.
 create table auth.session_end (
   id uuid primary key,
-  tenant_id uuid not null,
   user_id uuid not null references auth.user_account (id),
   -- The one session that may stay; null ends them all.
   except_session uuid,
-  cause text not null check (cause in ('password_changed', 'administrator')),
-  -- Of the administrator; null when the user acted.
-  actor_id uuid,
-  actor_reason text,
   client_ip text,
   user_agent text,
   traceparent text,

@@ -52,17 +52,12 @@ export interface LockoutTable {
   locked_until: Moment;
 }
 
-/** Sessions that must end, until token has confirmed that they have. */
+/** Sessions that must end after a change of password, until token has confirmed that they have. */
 export interface SessionEndTable {
   id: string;
-  tenant_id: string;
   user_id: string;
   /** The one session that may stay; null ends them all. */
   except_session: string | null;
-  cause: 'password_changed' | 'administrator';
-  /** The administrator; null when the user acted. */
-  actor_id: string | null;
-  actor_reason: string | null;
   client_ip: string | null;
   user_agent: string | null;
   traceparent: string | null;
