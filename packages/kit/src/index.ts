@@ -11,12 +11,22 @@ export { createLog, describeError, type Log } from './log.ts';
 export { main } from './main.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export { openApiPaths, problemsOf } from './openapi.ts';
-export { append, appendMany, appendRevocation } from './outbox.ts';
+export { append, appendMany, appendRevocation, OUTBOX_INSERT } from './outbox.ts';
 export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';
 export { addressOf } from './peers.ts';
 export { type Principal, roleAtLeast } from './principal.ts';
 export { Problem, type ProblemCode, problemDocument, problems, retryLater } from './problem.ts';
 export * as questions from './questions.ts';
+export {
+  createLimiter,
+  createRateLimitStore,
+  type Limiter,
+  type RateLimitStore,
+  type RateVerdict,
+  rateLimitHeaders,
+  registerRateLimit,
+  requestLimiter,
+} from './rate-limit.ts';
 export { type Call, type Client, type Route, routesOf } from './route.ts';
 export { configOf, type Running, type RunOptions, run } from './run.ts';
 export { constantTimeEqual } from './secret.ts';
