@@ -11,10 +11,11 @@ export { createLog, describeError, type Log } from './log.ts';
 export { main } from './main.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export { openApiPaths, problemsOf } from './openapi.ts';
-export { append, appendMany, appendRevocation, OUTBOX_INSERT } from './outbox.ts';
+export { type AnyNewEvent, append, appendMany, appendRevocation, OUTBOX_INSERT } from './outbox.ts';
 export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';
 export { addressOf } from './peers.ts';
 export { type Principal, roleAtLeast } from './principal.ts';
+export { sharedFor } from './probes.ts';
 export { Problem, type ProblemCode, problemDocument, problems, retryLater } from './problem.ts';
 export * as questions from './questions.ts';
 export {
