@@ -1,0 +1,85 @@
+import { randomUUID } from 'node:crypto';
+import type { Api } from '@gatehouse/kit/testing';
+import { goodPassword } from '@gatehouse/kit/testing';
+
+interface Schema {
+  readonly type?: string;
+  readonly pattern?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly Schema[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+}
+
+/** One operation of the platform, read from its own OpenAPI document: a new route is covered without anybody remembering. */
+export interface Operation {
+  readonly method: string;
+  /** As in the document: `/api/admin/users/{id}`. */
+  readonly path: string;
+  readonly access: 'public' | 'user' | 'admin' | 'platform';
+  readonly body: Schema | undefined;
+  readonly query: readonly string[];
+  readonly pathParameters: readonly string[];
+  /** Statuses that the document declares. */
+  readonly statuses: readonly number[];
+}
+
+interface Document {
+  readonly paths: Record<string, Record<string, Record<string, unknown>>>;
+}
+
+/** Every operation of the route table. */
+export async function operationsOf(api: Api): Promise<Operation[]> {
+  const document = (await api.get('/openapi.json')).body as Document;
+  return Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, about]) => operation(path, method, about)),
+  );
+}
+
+function operation(path: string, method: string, about: Record<string, unknown>): Operation {
+  const parameters = (about.parameters ?? []) as { name: string; in: string }[];
+  const content = (about.requestBody as { content?: Record<string, { schema: Schema }> } | undefined)
+    ?.content;
+  return {
+    method: method.toUpperCase(),
+    path,
+    access: (about['x-access'] ?? 'public') as Operation['access'],
+    body: content?.['application/json']?.schema,
+    query: parameters.filter((one) => one.in === 'query').map(({ name }) => name),
+    pathParameters: parameters.filter((one) => one.in === 'path').map(({ name }) => name),
+    statuses: Object.keys((about.responses ?? {}) as object).map(Number),
+  };
+}
+
+/** The path with an id of nobody in each place, or with the given values. */
+export function pathOf(operation: Operation, values: Readonly<Record<string, string>> = {}): string {
+  return operation.path.replace(/\{([a-z_]+)\}/g, (_, name: string) => values[name] ?? randomUUID());
+}
+
+const byName: Readonly<Record<string, () => unknown>> = {
+  email: () => `sample-${randomUUID()}@example.com`,
+  password: () => goodPassword,
+  old_password: () => goodPassword,
+  new_password: () => `${goodPassword}-new`,
+  reason: () => 'a test',
+  refresh_token: () => 'A'.repeat(43),
+};
+
+/** A body that the schema takes. */
+export function sampleOf(schema: Schema): Record<string, unknown> {
+  const entries = Object.entries(schema.properties ?? {}).filter(([name]) => schema.required?.includes(name));
+  return Object.fromEntries(entries.map(([name, property]) => [name, sampleValue(name, property)]));
+}
+
+function sampleValue(name: string, schema: Schema): unknown {
+  if (schema.const !== undefined) return schema.const;
+  if (schema.enum !== undefined) return schema.enum[0];
+  if (schema.anyOf?.[0] !== undefined) return sampleValue(name, schema.anyOf[0]);
+  const known = byName[name];
+  if (known !== undefined) return known();
+  if (schema.type === 'boolean') return true;
+  if (schema.type === 'integer' || schema.type === 'number') return 1;
+  if (schema.pattern?.includes('{8}-')) return randomUUID();
+  return 'sample';
+}
