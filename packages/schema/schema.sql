@@ -320,9 +320,11 @@ create table audit.outbox (
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
 
 CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX event_by_id ON ONLY audit.event USING btree (id);
 CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC);
 CREATE INDEX event_by_user ON ONLY audit.event USING btree (user_id, occurred_at DESC);
+CREATE INDEX event_default_id_idx ON audit.event_default USING btree (id);
 CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_default_type_occurred_at_idx ON audit.event_default USING btree (type, occurred_at DESC);
 CREATE INDEX event_default_user_id_occurred_at_idx ON audit.event_default USING btree (user_id, occurred_at DESC);

@@ -3,6 +3,7 @@ import * as auth from './0002-auth.ts';
 import * as token from './0003-token.ts';
 import * as audit from './0004-audit.ts';
 import * as authAdministration from './0005-auth-administration.ts';
+import * as auditEventId from './0006-audit-event-id.ts';
 
 /** One step of the database's history: SQL text in both directions, run in one transaction with its record. */
 export interface MigrationText {
@@ -20,4 +21,5 @@ export const migrations: Readonly<Record<string, MigrationText>> = {
   '0003-token': token,
   '0004-audit': audit,
   '0005-auth-administration': authAdministration,
+  '0006-audit-event-id': auditEventId,
 };
