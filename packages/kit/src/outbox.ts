@@ -1,7 +1,10 @@
 import type { EventData, EventType } from '@gatehouse/events';
 import { sql, type Transaction } from 'kysely';
 import { isUuid, newId } from './id.ts';
+import type { RevocationEntry } from './revocations.ts';
 import { revocationSubject } from './streams.ts';
+
+export type { RevocationEntry } from './revocations.ts';
 
 /** An event as the code that makes a change writes it; its data is checked against the catalogue. */
 export interface NewEvent<T extends EventType = EventType> {
@@ -16,14 +19,6 @@ export interface NewEvent<T extends EventType = EventType> {
 
 /** Any event of the catalogue, its data tied to its type. */
 export type AnyNewEvent = { [T in EventType]: NewEvent<T> }[EventType];
-
-/**
- * One entry of the revocation feed. `until` (RFC 3339): when the last token that it concerns has expired.
- * Sessions that ended, or the roles a user has from now on.
- */
-export type RevocationEntry =
-  | { readonly sids: readonly string[]; readonly until: string }
-  | { readonly user_id: string; readonly roles: readonly string[]; readonly until: string };
 
 /** Lane of the revocation feed: goes to the bus first, in batches of its own, and never waits for events. */
 export const REVOCATION_LANE = 0;
