@@ -1,7 +1,7 @@
 export { addressKey, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';
 export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
-export type { ConsumerDefinition } from './consume.ts';
+export { type BatchFacts, type ConsumerDefinition, consumer, type IncomingEvent } from './consume.ts';
 export { isConnectivityError } from './database-error.ts';
 export { probe } from './health.ts';
 export { isUuid, newId, newSecretBytes } from './id.ts';
@@ -11,7 +11,14 @@ export { createLog, describeError, type Log } from './log.ts';
 export { main } from './main.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export { openApiPaths, problemsOf } from './openapi.ts';
-export { type AnyNewEvent, append, appendMany, appendRevocation, OUTBOX_INSERT } from './outbox.ts';
+export {
+  type AnyNewEvent,
+  append,
+  appendMany,
+  appendRevocation,
+  EVENT_LANE,
+  OUTBOX_INSERT,
+} from './outbox.ts';
 export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';
 export { addressOf } from './peers.ts';
 export { type Principal, roleAtLeast } from './principal.ts';

@@ -1,0 +1,38 @@
+import { Time } from '@gatehouse/kit';
+import type { AuditDatabase } from '@gatehouse/schema';
+import type { Selectable } from 'kysely';
+import Type, { type Static } from 'typebox';
+
+const nullable = Type.Union([Type.String(), Type.Null()]);
+
+/** An event of the trail as answers carry it. */
+export const EventItem = Type.Object({
+  id: Type.String(),
+  type: Type.String(),
+  severity: Type.String(),
+  outcome: nullable,
+  occurred_at: Time,
+  recorded_at: Time,
+  tenant_id: nullable,
+  user_id: nullable,
+  actor: nullable,
+  subject: nullable,
+  client_ip: nullable,
+  user_agent: nullable,
+  trace_id: nullable,
+  source: Type.String(),
+  data: Type.Record(Type.String(), Type.Unknown(), { description: 'The payload as the catalogue says.' }),
+});
+
+/** A row of the trail as read. */
+export type EventRow = Selectable<AuditDatabase['event']>;
+
+/** The item of a row. */
+export function itemOf(row: EventRow): Static<typeof EventItem> {
+  return {
+    ...row,
+    data: { ...row.data },
+    occurred_at: row.occurred_at.toISOString(),
+    recorded_at: row.recorded_at.toISOString(),
+  };
+}

@@ -1,0 +1,184 @@
+import { addressOf, ConfigError, clientIpHeader, credentialHeader, retryLater } from '@gatehouse/kit';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Agent, type Dispatcher } from 'undici';
+import type { GatewayContext } from './context.ts';
+import { edgePath } from './edge-path.ts';
+import { type Upstream, upstreamOf, upstreams } from './upstream.ts';
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+/** These may be asked again when the answer did not come; a POST may have been done, and never is. */
+const repeatable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Shorter than the services keep theirs open (72 s), so that a connection is seldom taken while it closes. */
+const KEEP_ALIVE_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 1000;
+const CONNECTIONS_MAX = 128;
+/** Longer answers are passed on as they come; shorter ones in one piece, which costs less. */
+const WHOLE_ANSWER_BYTES_MAX = 64 * 1024;
+
+/** Hop-by-hop (RFC 9110 §7.6.1), or of the gateway's own making on the next hop. */
+const notPassedOn: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'expect',
+  'host',
+  'content-length',
+  'traceparent',
+  'forwarded',
+]);
+// What a client says of addresses and credentials ends here: the gateway says it anew.
+const clientClaims = /^x-(?:gatehouse|forwarded)-/;
+const notPassedBack: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'date',
+  'traceparent',
+  'vary',
+]);
+
+/**
+ * Passes requests for services of other processes on, body unread. Mounts nothing for the services of this process.
+ * @throws ConfigError when it is not known where one of them listens.
+ */
+export async function useProxy(
+  app: FastifyInstance,
+  ctx: GatewayContext,
+  local: readonly string[],
+): Promise<void> {
+  const remote = upstreams.filter(({ service }) => !local.includes(service));
+  if (remote.length === 0) return;
+  const origins = originsOf(ctx, remote);
+  const agent = new Agent({
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connections: CONNECTIONS_MAX,
+    pipelining: 1,
+    connect: { timeout: CONNECT_TIMEOUT_MS },
+    headersTimeout: ctx.config.UPSTREAM_TIMEOUT_SECONDS * 1000,
+    bodyTimeout: ctx.config.UPSTREAM_TIMEOUT_SECONDS * 1000,
+  });
+  app.addHook('onClose', () => agent.close());
+
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    // The limit of the app holds: what no service would read is not carried to it.
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+    const handler = async (request: FastifyRequest, reply: FastifyReply) => {
+      const path = edgePath(request.url);
+      const service = path === undefined ? undefined : upstreamOf(path);
+      const origin = service === undefined ? undefined : origins.get(service);
+      // A wildcard of one service also catches what the table gives to another, which may be in this process.
+      if (service === undefined || origin === undefined) return reply.callNotFound();
+      const answer = await send(agent, origin, request, ctx);
+      return passBack(answer, request, reply);
+    };
+    for (const { path, below } of remote) {
+      const urls = below ? [path, `${path}/*`] : [path];
+      for (const url of urls) scope.route({ method: methods, url, handler, exposeHeadRoute: false });
+    }
+  });
+}
+
+function originsOf(ctx: GatewayContext, remote: readonly Upstream[]): Map<string, string> {
+  const services = [...new Set(remote.map(({ service }) => service))];
+  const known = services.map((service) => [service, addressOf(ctx.config, service)] as const);
+  const faults = known
+    .filter(([, url]) => url === undefined)
+    .map(
+      ([service]) =>
+        `${service.toUpperCase()}_URL is missing: the gateway must know where the ${service} service listens`,
+    );
+  if (faults.length > 0) throw new ConfigError(faults);
+  return new Map(known.map(([service, url]) => [service, new URL(url ?? '').origin]));
+}
+
+async function send(
+  agent: Agent,
+  origin: string,
+  request: FastifyRequest,
+  ctx: GatewayContext,
+): Promise<Dispatcher.ResponseData> {
+  const options: Dispatcher.RequestOptions = {
+    origin,
+    // As it came, never through URL(), which would resolve dot segments: the service reads what the gateway judged.
+    path: request.url,
+    method: request.method as Dispatcher.HttpMethod,
+    headers: headersFor(request, ctx),
+    body: request.body instanceof Uint8Array ? request.body : null,
+  };
+  try {
+    return await agent.request(options);
+  } catch (error) {
+    if (!repeatable.has(request.method) || !isLostConnection(error)) throw problemOf(error);
+    // The service closed an idle connection at the moment it was taken.
+    return agent.request(options).catch((again: unknown) => {
+      throw problemOf(again);
+    });
+  }
+}
+
+function headersFor(request: FastifyRequest, ctx: GatewayContext): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  const named = (request.headers.connection ?? '').toLowerCase().split(/\s*,\s*/);
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (value === undefined || notPassedOn.has(name) || clientClaims.test(name) || named.includes(name))
+      continue;
+    headers[name] = value;
+  }
+  headers[credentialHeader] = ctx.secrets.serviceCredential;
+  if (request.client.ip !== null) headers[clientIpHeader] = request.client.ip;
+  headers.traceparent = request.trace.traceparent;
+  return headers;
+}
+
+async function passBack(
+  answer: Dispatcher.ResponseData,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  reply.code(answer.statusCode);
+  for (const [name, value] of Object.entries(answer.headers))
+    if (value !== undefined && !notPassedBack.has(name)) reply.header(name, value);
+  addVary(reply, answer.headers.vary);
+  const length = Number(answer.headers['content-length'] ?? Number.NaN);
+  if (request.method === 'HEAD' || answer.statusCode === 204 || answer.statusCode === 304) {
+    await answer.body.dump();
+    return reply.send();
+  }
+  if (!(length <= WHOLE_ANSWER_BYTES_MAX)) return reply.send(answer.body);
+  try {
+    return reply.send(Buffer.from(await answer.body.bytes()));
+  } catch (error) {
+    reply.removeHeader('content-length');
+    throw problemOf(error);
+  }
+}
+
+function addVary(reply: FastifyReply, vary: string | string[] | undefined): void {
+  if (vary === undefined) return;
+  const own = reply.getHeader('vary');
+  reply.header('vary', [own, vary].flat().filter(Boolean).join(', '));
+}
+
+const timeouts: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+const codeOf = (error: unknown) => (error as { code?: string } | null)?.code ?? '';
+
+function isLostConnection(error: unknown): boolean {
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error));
+}
+
+function problemOf(error: unknown) {
+  return timeouts.has(codeOf(error))
+    ? retryLater('upstream_timeout', 1)
+    : retryLater('upstream_unavailable', 1);
+}
