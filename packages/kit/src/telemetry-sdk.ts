@@ -1,5 +1,4 @@
 import { FastifyOtelInstrumentation } from '@fastify/otel';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http';
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici';
@@ -8,13 +7,13 @@ import { NodeSDK } from '@opentelemetry/sdk-node';
 const quiet = /^\/(?:health|ready|metrics)/;
 
 /**
- * Starts tracing over OTLP; the standard OTEL_* variables (service name, headers, sampler) act as documented.
+ * Starts tracing over OTLP; the standard OTEL_* variables (protocol, headers, sampler, service name)
+ * act as documented.
  * Returns what sends the rest and ends it.
  */
 export function startTelemetry(): () => Promise<void> {
   const sdk = new NodeSDK({
     serviceName: process.env.OTEL_SERVICE_NAME ?? 'gatehouse',
-    traceExporter: new OTLPTraceExporter(),
     metricReaders: [],
     instrumentations: [
       new HttpInstrumentation({ ignoreIncomingRequestHook: ({ url }) => quiet.test(url ?? '') }),
