@@ -1,0 +1,33 @@
+import { sql } from 'kysely';
+import type { TokenContext, TokenJob } from './context.ts';
+
+const ROWS_PER_BATCH = 2_000;
+/** The job's lock is a transaction, which Postgres ends after 30 idle seconds. */
+const BUDGET_MS = 15_000;
+
+/**
+ * Forgets refresh tokens and sessions a day after their end. A refresh token goes only when its own lifetime is over:
+ * until then a second use of it must be known as one. A revoked session stays until its absolute end, so that nothing
+ * is ever less revoked than before.
+ */
+export const purge: TokenJob = {
+  name: 'session-purge',
+  everySeconds: 300,
+  instances: 'one',
+  run: async (ctx) => {
+    const until = performance.now() + BUDGET_MS;
+    for (const table of ['refresh_token', 'session'] as const) {
+      while (performance.now() < until && (await purgeBatch(ctx, table)) === ROWS_PER_BATCH);
+    }
+  },
+};
+
+async function purgeBatch(ctx: TokenContext, table: 'refresh_token' | 'session'): Promise<number> {
+  const from = sql.table(table);
+  const { numAffectedRows = 0n } = await sql`
+    delete from ${from} where ctid = any(array(
+      select ctid from ${from} where expires_at < now() - interval '1 day' limit ${ROWS_PER_BATCH}))`.execute(
+    ctx.db,
+  );
+  return Number(numAffectedRows);
+}

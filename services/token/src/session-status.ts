@@ -1,0 +1,20 @@
+import { isUuid, questions } from '@gatehouse/kit';
+import { answer } from './context.ts';
+
+const text = `
+  select s.revoked_at is null and s.expires_at > now() and u.status = 'active' and t.status = 'active' as active, u.roles
+  from session s
+  join subject u on u.user_id = s.user_id
+  join tenant_state t on t.tenant_id = s.tenant_id
+  where s.id = $1`;
+
+/** The truth about one session, for services whose revocation feed is stale. */
+export const sessionStatus = answer(questions.sessionStatus, (ctx) => async ({ session_id }) => {
+  if (!isUuid(session_id)) return { active: false, roles: [] };
+  const { rows } = await ctx.pool.query<{ active: boolean; roles: string[] }>({
+    name: 'session_status',
+    text,
+    values: [session_id],
+  });
+  return rows[0] ?? { active: false, roles: [] };
+});
