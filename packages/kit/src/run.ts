@@ -154,7 +154,6 @@ function openProcess(services: readonly Service[], config: BaseConfig, given: Lo
     jwksMaxAgeSeconds: config.JWKS_MAX_AGE_SECONDS,
     feed,
     log,
-    metrics,
   });
   return { config, log, metrics, secrets, bus, feed, peers, verifier };
 }
