@@ -86,104 +86,160 @@ const HEARTBEAT_MS = 1000;
 const PROBE_MS = 250;
 /** Answers in a row that end an episode, so that a Redis that comes and goes is one episode. */
 const PROBES_TO_RECOVER = 3;
-/** A connection that is silent in spite of the heartbeat is given up and made anew. */
-const SOCKET_SILENCE_MS = 4000;
+/**
+ * A connection that has answered nothing for so long is given up for a new one: the other side may have vanished without
+ * a word. (node-redis' `socketTimeout` does not do it: our own probes count as activity.)
+ */
+const SILENCE_MS = 3000;
 const RECONNECT_MS_MAX = 1000;
 
+type Status = 'connecting' | 'redis' | 'lost';
+type OnEpisode = ((kind: 'lost' | 'recovered', detail: RateLimitEpisode) => void) | undefined;
+
+/** Redis behind a deadline and a switch: lost at the first failure, back after a few good answers in a row. */
 export function connectRateLimitRedis(options: {
   url: string;
   probeKey: string;
   deadlineMs: number;
-  onEpisode: ((kind: 'lost' | 'recovered', detail: RateLimitEpisode) => void) | undefined;
+  onEpisode: OnEpisode;
 }): RateLimitRedis {
-  const client = openClient(options.url);
-  let status: 'connecting' | 'redis' | 'lost' = 'connecting';
-  let lostAt = 0;
-  let lostReason = '';
-  let goodProbes = 0;
+  const connection = createConnection(options.url, {
+    onReady: () => void probe(),
+    onError: (error) => lose(error),
+  });
+  const state = createState(options.onEpisode);
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
-  const first = Promise.withResolvers<void>();
 
-  function lose(reason: string): void {
-    goodProbes = 0;
-    if (closed || status === 'lost') return;
-    status = 'lost';
-    lostAt = performance.now();
-    lostReason = reason;
-    schedule(PROBE_MS);
-    options.onEpisode?.('lost', { reason, seconds: 0 });
-  }
-
-  function recover(): void {
-    const wasLost = status === 'lost';
-    status = 'redis';
-    first.resolve();
-    if (wasLost) {
-      options.onEpisode?.('recovered', { reason: lostReason, seconds: (performance.now() - lostAt) / 1000 });
-    }
+  function lose(error: Error): void {
+    if (!closed && state.lose(error.message || error.name)) schedule(PROBE_MS);
   }
 
   /** The probe counts like everybody else: a read-only or full Redis answers PING and still cannot count. */
   async function probe(): Promise<void> {
-    const known = ['1000', '0', '1', ''];
+    const { client } = connection;
     const answered = client.isReady
-      ? await within(client.increment(options.probeKey, ...known), options.deadlineMs)
+      ? await within(client.increment(options.probeKey, '1000', '0', '1', ''), options.deadlineMs)
       : new Error('not connected');
     if (closed) return;
-    if (answered instanceof Error) lose(answered.message);
-    else {
-      goodProbes += 1;
-      if (status === 'connecting' || (status === 'lost' && goodProbes >= PROBES_TO_RECOVER)) recover();
+    if (answered instanceof Error) {
+      lose(answered);
+      connection.renewIfSilent();
+    } else {
+      connection.heard();
+      state.answered();
     }
-    schedule(status === 'lost' ? PROBE_MS : HEARTBEAT_MS);
+    schedule(state.status === 'lost' ? PROBE_MS : HEARTBEAT_MS);
   }
 
   function schedule(ms: number): void {
     clearTimeout(timer);
-    if (closed) return;
     timer = setTimeout(() => void probe(), ms);
     timer.unref();
   }
 
-  async function ask<Result>(command: () => Promise<Result>): Promise<Result | undefined> {
-    if (status !== 'redis') return undefined;
-    const answer = await within(command(), options.deadlineMs);
+  async function ask<Result>(command: (client: Client) => Promise<Result>): Promise<Result | undefined> {
+    if (state.status !== 'redis') return undefined;
+    const answer = await within(command(connection.client), options.deadlineMs);
     if (!(answer instanceof Error)) return answer;
-    lose(answer.message);
+    lose(answer);
     return undefined;
   }
 
-  client.on('error', (error: Error) => lose(error.message || error.name));
-  client.on('ready', () => void probe());
-  // Never rejects for good: the reconnect strategy goes on until close().
-  client.connect().catch(() => undefined);
   schedule(HEARTBEAT_MS);
-
   return {
-    increment: (key, known) =>
-      ask(() =>
-        client.increment(key, `${known.windowMs}`, `${known.count}`, `${known.ttlMs}`, known.resetId),
-      ),
-    read: (key) => ask(() => client.read(key)),
+    increment: (key, { windowMs, count, ttlMs, resetId }) =>
+      ask((client) => client.increment(key, `${windowMs}`, `${count}`, `${ttlMs}`, resetId)),
+    read: (key) => ask((client) => client.read(key)),
     reset: async (key, windowMs) =>
-      (await ask(() => client.reset(key, `${windowMs}`, randomUUID()))) !== undefined,
+      (await ask((client) => client.reset(key, `${windowMs}`, randomUUID()))) !== undefined,
     get status() {
-      return status;
+      return state.status;
     },
     async ready(waitMs) {
-      const wait = Promise.withResolvers<void>();
-      const giveUp = setTimeout(wait.resolve, waitMs);
-      await Promise.race([first.promise, wait.promise]);
-      clearTimeout(giveUp);
+      await within(state.known, waitMs);
     },
     async close() {
       closed = true;
       clearTimeout(timer);
+      connection.close();
+    },
+  };
+}
+
+/** Episodes: one call at the beginning and one at the end of each, however many attempts notice it. */
+function createState(onEpisode: OnEpisode) {
+  const known = Promise.withResolvers<void>();
+  let status: Status = 'connecting';
+  let lostAt = 0;
+  let reason = '';
+  let answers = 0;
+  return {
+    /** Settles when it is clear for the first time whether Redis is there. */
+    known: known.promise,
+    get status() {
+      return status;
+    },
+    /** True when this began an episode. */
+    lose(why: string): boolean {
+      answers = 0;
+      if (status === 'lost') return false;
+      status = 'lost';
+      lostAt = performance.now();
+      reason = why;
+      known.resolve();
+      onEpisode?.('lost', { reason, seconds: 0 });
+      return true;
+    },
+    answered(): void {
+      answers += 1;
+      if (status === 'redis' || (status === 'lost' && answers < PROBES_TO_RECOVER)) return;
+      const wasLost = status === 'lost';
+      status = 'redis';
+      known.resolve();
+      if (wasLost) onEpisode?.('recovered', { reason, seconds: (performance.now() - lostAt) / 1000 });
+    },
+  };
+}
+
+/** The client in use, replaced when it has been silent too long. */
+function createConnection(url: string, on: { onReady: () => void; onError: (error: Error) => void }) {
+  let client = open();
+  let heardAt = performance.now();
+
+  function open(): Client {
+    const opened = openClient(url);
+    opened.on('error', (error: Error) => {
+      if (opened === client) on.onError(error);
+    });
+    opened.on('ready', () => {
+      if (opened === client) on.onReady();
+    });
+    // Tries until it is destroyed, which is what rejects it.
+    opened.connect().catch(() => undefined);
+    return opened;
+  }
+
+  return {
+    get client() {
+      return client;
+    },
+    heard(): void {
+      heardAt = performance.now();
+    },
+    renewIfSilent(): void {
+      if (performance.now() - heardAt <= SILENCE_MS) return;
+      client.destroy();
+      heardAt = performance.now();
+      client = open();
+    },
+    close(): void {
       client.destroy();
     },
   };
 }
+
+type Client = ReturnType<typeof openClient>;
 
 function openClient(url: string) {
   if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) {
@@ -200,7 +256,6 @@ function openClient(url: string) {
     },
     socket: {
       connectTimeout: 1000,
-      socketTimeout: SOCKET_SILENCE_MS,
       reconnectStrategy: (retries) => Math.min(50 * 2 ** Math.min(retries, 10), RECONNECT_MS_MAX),
     },
   });

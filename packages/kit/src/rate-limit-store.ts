@@ -47,7 +47,7 @@ export interface RateLimitStore {
    */
   reset(scope: string, subject: string, windowMs: number): Promise<'everywhere' | 'here'>;
   readonly status: RateLimitStatus;
-  /** Resolves when Redis answers for the first time, or after the time given (in ms; default 1,000): never rejects. */
+  /** Resolves when it is known whether Redis is there, or after the time given (in ms; default 1,000); never rejects. */
   ready(waitMs?: number): Promise<void>;
   close(): Promise<void>;
 }
