@@ -1,0 +1,150 @@
+import { append, Problem } from '@gatehouse/kit';
+import type { AccountStatus } from '@gatehouse/schema';
+import { sql } from 'kysely';
+import Type from 'typebox';
+import {
+  type AdminCall,
+  administeredBy,
+  isLastAdministrator,
+  lockParties,
+  type Party,
+  ReasonText,
+  type Refused,
+  reasonOf,
+  refused,
+} from './administration.ts';
+import { type AuthContext, type AuthTransaction, route } from './context.ts';
+import { actingOf, digestOf } from './identity.ts';
+import { accountOf } from './sign-in.ts';
+import { syncUser } from './sync.ts';
+import { readUser, UserParams, UserView } from './user-view.ts';
+
+interface StatusChange {
+  readonly to: AccountStatus;
+  /** From which statuses; from others it is a `conflict`, so that nobody enables by unlocking. */
+  readonly from: readonly AccountStatus[];
+  /** Also lifts the lockout after failed sign-ins. */
+  readonly liftsLockout?: true;
+}
+
+const lock: StatusChange = { to: 'locked', from: ['active'] };
+const unlock: StatusChange = { to: 'active', from: ['locked'], liftsLockout: true };
+const disable: StatusChange = { to: 'disabled', from: ['active', 'locked'] };
+const enable: StatusChange = { to: 'active', from: ['disabled'] };
+
+export const lockUser = statusRoute('lock', lock, 'Lock a user; every session ends');
+export const unlockUser = statusRoute('unlock', unlock, 'Lift a lock and the lockout after failed sign-ins');
+export const disableUser = statusRoute('disable', disable, 'Disable a user; every session ends');
+export const enableUser = statusRoute('enable', enable, 'Enable a disabled user');
+
+function statusRoute(verb: string, change: StatusChange, summary: string) {
+  return route({
+    method: 'POST',
+    path: `/api/admin/users/:id/${verb}`,
+    access: 'admin',
+    summary,
+    params: UserParams,
+    body: Type.Object({ reason: ReasonText }, { additionalProperties: false }),
+    answer: UserView,
+    problems: [
+      'reason_required',
+      'role_too_high',
+      'not_found',
+      'conflict',
+      'last_administrator',
+      'upstream_unavailable',
+    ],
+    run: (ctx) => async (call) => {
+      const reason = reasonOf(call.body);
+      const id = call.params.id.toLowerCase();
+      const outcome = await ctx.db
+        .transaction()
+        .execute((tx) => changeStatus(tx, call, { id, change, reason }));
+      if (outcome.outcome === 'refused') throw new Problem(outcome.code);
+      ctx.relay.poke();
+      if (outcome.lifted) await forgetAttempts(ctx, outcome.target);
+      const { traceparent } = call.trace;
+      await syncUser(ctx, id, {
+        reason: `account_${change.to}`,
+        actorId: call.principal.userId,
+        traceparent,
+      });
+      return readUser(ctx, call.principal, id);
+    },
+  });
+}
+
+interface Wanted {
+  readonly id: string;
+  readonly change: StatusChange;
+  readonly reason: string;
+}
+
+async function changeStatus(
+  tx: AuthTransaction,
+  call: AdminCall,
+  { id, change, reason }: Wanted,
+): Promise<Refused | { readonly outcome: 'done'; readonly target: Party; readonly lifted: boolean }> {
+  const parties = await lockParties(tx, call.principal, id);
+  if (parties.outcome === 'refused') return parties;
+  const { target } = parties;
+  const changes = target.status !== change.to;
+  if (changes && !change.from.includes(target.status)) return refused('conflict');
+  if (changes && change.to !== 'active' && (await isLastAdministrator(tx, parties)))
+    return refused('last_administrator');
+  const tell = (before: string) => tellStatus(tx, call, { target, reason, before, after: change.to });
+  if (changes) {
+    await tx
+      .updateTable('user_account')
+      .set({ status: change.to, version: sql<number>`version + 1`, updated_at: sql<Date>`now()` })
+      .where('id', '=', id)
+      .execute();
+    await tell(target.status);
+  }
+  const lifted = change.liftsLockout === true && (await liftLockout(tx, call, target));
+  // auth.lockout has no place for a reason, and unlocking leaves one (contract §10).
+  if (lifted && !changes) await tell('locked_out');
+  return { outcome: 'done', target, lifted };
+}
+
+async function tellStatus(
+  tx: AuthTransaction,
+  call: AdminCall,
+  { target, reason, before, after }: { target: Party; reason: string; before: string; after: string },
+): Promise<void> {
+  await append(tx, {
+    type: 'admin.user.status_changed',
+    tenant_id: target.tenant_id,
+    aggregate: `user:${target.id}`,
+    traceparent: call.trace.traceparent,
+    data: { ...administeredBy(call, reason), user_id: target.id, before, after },
+  });
+}
+
+async function liftLockout(tx: AuthTransaction, call: AdminCall, target: Party): Promise<boolean> {
+  const { rows } = await sql<{ failures: number }>`
+    delete from lockout where tenant_id = ${target.tenant_id} and identity = ${digestOf(target.email)}
+      and (failures > 0 or locked_until > now())
+    returning failures`.execute(tx);
+  const [lifted] = rows;
+  if (lifted === undefined) return false;
+  await append(tx, {
+    type: 'auth.lockout',
+    tenant_id: target.tenant_id,
+    aggregate: `user:${target.id}`,
+    traceparent: call.trace.traceparent,
+    data: {
+      ...actingOf(call, target.id),
+      email: target.email,
+      action: 'unlocked',
+      failures: lifted.failures,
+      locked_until: null,
+    },
+  });
+  return true;
+}
+
+async function forgetAttempts(ctx: AuthContext, target: Party): Promise<void> {
+  ctx.metrics.lockoutEvents.inc({ action: 'unlocked' });
+  await ctx.accountLimiter?.reset(accountOf(target.tenant_id, target.email));
+}

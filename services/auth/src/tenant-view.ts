@@ -1,0 +1,36 @@
+import { Time } from '@gatehouse/kit';
+import type { TenantTable } from '@gatehouse/schema';
+import type { Selectable } from 'kysely';
+import Type, { type Static } from 'typebox';
+import { printableText } from './identity.ts';
+
+export const TenantName = printableText({ maxLength: 200, description: 'What the tenant is called.' });
+export const TenantStatusName = Type.Union([Type.Literal('active'), Type.Literal('disabled')]);
+export const RegistrationName = Type.Union([Type.Literal('open'), Type.Literal('closed')], {
+  description: 'Whether people may register accounts by themselves.',
+});
+
+/** A tenant as platform administrators see it. */
+export const TenantView = Type.Object({
+  tenant_id: Type.String(),
+  name: Type.String(),
+  status: TenantStatusName,
+  registration: RegistrationName,
+  created_at: Time,
+  updated_at: Time,
+});
+export type TenantView = Static<typeof TenantView>;
+
+type TenantRow = Pick<
+  Selectable<TenantTable>,
+  'id' | 'name' | 'status' | 'registration' | 'created_at' | 'updated_at'
+>;
+
+export const tenantView = (row: TenantRow): TenantView => ({
+  tenant_id: row.id,
+  name: row.name,
+  status: row.status,
+  registration: row.registration,
+  created_at: row.created_at.toISOString(),
+  updated_at: row.updated_at.toISOString(),
+});
