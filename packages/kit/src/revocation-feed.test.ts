@@ -134,8 +134,12 @@ describe('revocation feed', () => {
 
   test('is not fresh while a heartbeat speaks of an entry that it has not seen', async () => {
     const { feed } = await follow();
-    beats = setInterval(() => beat(1), BEAT_MS);
-    await new Promise((resolve) => setTimeout(resolve, 4 * BEAT_MS));
+    let sent = 0;
+    beats = setInterval(() => {
+      beat(1);
+      sent += 1;
+    }, BEAT_MS);
+    await eventually(() => sent > 4);
     expect(feed.fresh()).toBe(false);
     await publish({ sids: ['one'], until });
     await eventually(() => feed.fresh());

@@ -128,7 +128,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
   };
 }
 
+// jose reads over spaces and the other base64 alphabet; one token must have one spelling.
+const compactForm = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+
 function keyIdOf(token: string): string | undefined {
+  if (!compactForm.test(token)) return undefined;
   try {
     const { kid } = decodeProtectedHeader(token);
     return typeof kid === 'string' ? kid : undefined;
