@@ -39,6 +39,8 @@ export class ConfigError extends Error {
 interface Common<T> {
   doc: string;
   default?: T;
+  /** The default as one writes it, where that is not its text. */
+  shown?: string;
   secret?: boolean;
   requiredIn?: 'always' | 'production';
 }
@@ -47,7 +49,7 @@ function setting<T>(kind: string, about: Common<T>, parse: (text: string) => T):
   return {
     kind,
     doc: about.doc,
-    shown: about.default === undefined ? undefined : shownDefault(about.default),
+    shown: about.shown ?? (about.default === undefined ? undefined : shownDefault(about.default)),
     secret: about.secret ?? false,
     requiredIn: about.requiredIn ?? 'never',
     parse,

@@ -71,6 +71,7 @@ export const baseSettings = {
   }),
   TRUST_PROXY: setting.parsed('loopback, CIDR list or hop count', parseTrustProxy, {
     default: parseTrustProxy('loopback'),
+    shown: 'loopback',
     doc: 'Whose X-Forwarded-For is believed. A hop count also needs the direct peer to be private or loopback.',
   }),
   RATE_LIMIT_REDIS_URL: setting.optionalUrl(['redis:', 'rediss:'], {

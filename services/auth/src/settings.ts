@@ -66,7 +66,7 @@ export const authSettings = {
   }),
   RATE_LIMIT_ENABLED: setting.flag({
     default: true,
-    doc: 'Whether requests are limited; false only where something in front does it.',
+    doc: 'Whether requests are limited; false only for load tests.',
   }),
   RATE_LIMIT_LOGIN_ACCOUNT_MAX: setting.integer({
     default: 60,

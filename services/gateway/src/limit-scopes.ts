@@ -33,7 +33,7 @@ const window = (of: string) =>
 export const limitSettings = {
   RATE_LIMIT_ENABLED: setting.flag({
     default: true,
-    doc: 'Limits requests by address; false only for load tests.',
+    doc: 'Whether requests are limited; false only for load tests.',
   }),
   RATE_LIMIT_LOGIN_MAX: max(60, 'Sign-ins and password changes'),
   RATE_LIMIT_LOGIN_WINDOW_SECONDS: window('RATE_LIMIT_LOGIN_MAX'),

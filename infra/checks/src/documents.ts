@@ -1,0 +1,20 @@
+import { configPage } from './document-config.ts';
+import { eventsPage } from './document-events.ts';
+import { metricsPage } from './document-metrics.ts';
+import { problemsPage } from './document-problems.ts';
+import { routesPage } from './document-routes.ts';
+
+/** A page of docs/ that is made from the code. */
+export interface Document {
+  readonly path: string;
+  readonly text: () => string;
+}
+
+/** All of them. */
+export const documents: readonly Document[] = [
+  { path: 'docs/config.md', text: configPage },
+  { path: 'docs/events.md', text: eventsPage },
+  { path: 'docs/metrics.md', text: metricsPage },
+  { path: 'docs/problems.md', text: problemsPage },
+  { path: 'docs/routes.md', text: routesPage },
+];
