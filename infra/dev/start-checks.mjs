@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { installationHome, lockFile, servicesPidFile } from './installation-home.mjs';
 import { SetupFault } from './toolchain/fault.mjs';
 import { holderOf } from './toolchain/setup-lock.mjs';
+
+const GRACE_MS = 1_000;
 
 /** Where the gateway listens. @throws SetupFault when PORT is no port */
 export function listenAddress() {
@@ -16,10 +19,20 @@ export function listenAddress() {
 export async function refuseEarly() {
   const home = installationHome();
   const address = listenAddress();
-  const holder = holderOf(lockFile(home)).pid;
+  const holder = await holderAfterGrace(lockFile(home));
   if (holder !== undefined) throw new SetupFault(alreadyRuns(home, holder));
   // After kill -9 our own services may still be letting go of the port: the launcher looks again when they have.
   if (!existsSync(servicesPidFile(home))) await refuseTakenPort(address);
+}
+
+/** One that was just shot may take a moment to be gone. */
+async function holderAfterGrace(file) {
+  const deadline = performance.now() + GRACE_MS;
+  for (;;) {
+    const { pid } = holderOf(file);
+    if (pid === undefined || performance.now() > deadline) return pid;
+    await delay(50);
+  }
 }
 
 export const alreadyRuns = (home, pid) =>

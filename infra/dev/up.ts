@@ -5,12 +5,13 @@ import {
   findNatsServer,
   makeHome,
   type RunningServer,
+  reasonOf,
   type ServerProcess,
   startNats,
   startPostgres,
   stopLeftover,
 } from '@gatehouse/embedded';
-import { migrateUp } from '@gatehouse/schema';
+import { explainDatabaseError, migrateUp } from '@gatehouse/schema';
 import { announcement } from './announce.ts';
 import {
   type FirstAdministrator,
@@ -83,7 +84,7 @@ async function bringUp(shutdown: Shutdown): Promise<void> {
   if (nats.status === 'rejected') throw nats.reason;
   const [databaseUrl, natsUrl] = [postgres.value, nats.value];
   shutdown.signal.throwIfAborted();
-  await migrateUp(databaseUrl);
+  await migrate(databaseUrl);
   const administrator = await firstAdministrator(home, databaseUrl);
   shutdown.signal.throwIfAborted();
 
@@ -101,6 +102,15 @@ async function bringUp(shutdown: Shutdown): Promise<void> {
     `\n${announcement({ url, administrator, home, log: logsToTerminal ? 'here' : servicesLogFile(home), seconds })}\n`,
   );
   forgetFirstAdministrator(home);
+}
+
+/** A refusal of the database (too old, too new, no right, not reachable) is the user's to mend: one line. */
+async function migrate(databaseUrl: string): Promise<void> {
+  try {
+    await migrateUp(databaseUrl);
+  } catch (error) {
+    throw new SetupFault(explainDatabaseError(error) ?? reasonOf(error));
+  }
 }
 
 async function bringUpPostgres(secrets: HomeSecrets, supervision: Supervision): Promise<string> {

@@ -86,7 +86,9 @@ function isAlive(pid) {
 function startOf(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie only waits for its parent to take note: it holds nothing any more.
+    return fields[0] === 'Z' ? 'gone' : fields[19];
   } catch {
     return '-';
   }
