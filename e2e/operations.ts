@@ -68,7 +68,10 @@ const byName: Readonly<Record<string, () => unknown>> = {
 
 /** A body that the schema takes. */
 export function sampleOf(schema: Schema): Record<string, unknown> {
-  const entries = Object.entries(schema.properties ?? {}).filter(([name]) => schema.required?.includes(name));
+  const entries = Object.entries(schema.properties ?? {}).filter(
+    // A reason is optional in the schema so that its absence has a problem of its own.
+    ([name]) => schema.required?.includes(name) || name === 'reason',
+  );
   return Object.fromEntries(entries.map(([name, property]) => [name, sampleValue(name, property)]));
 }
 

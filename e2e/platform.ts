@@ -95,7 +95,7 @@ export async function newPerson(
 export async function newTenant(platform: Platform, name = 'tenant'): Promise<string> {
   const answer = await platform.api.post(
     '/api/admin/tenants',
-    { name: `${name}-${Date.now()}`, reason: 'test' },
+    { name: `${name}-${Date.now()}`, registration: 'open', reason: 'test' },
     { token: await platform.adminToken() },
   );
   expect(answer.status, answer.text).toBe(201);
