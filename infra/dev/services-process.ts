@@ -17,6 +17,7 @@ export interface ServicesPlan {
 
 const READY_TIMEOUT_MS = 30_000;
 const PROBE_TIMEOUT_MS = 2_000;
+const PROBE_INTERVAL_MS = 40;
 const DRAIN_SECONDS_DEFAULT = 15;
 const DRAIN_SLACK_SECONDS = 5;
 
@@ -47,6 +48,7 @@ export async function startServices(plan: ServicesPlan): Promise<ServerProcess> 
       // They go at once when the launcher was shot; Postgres and NATS wait a moment longer, so that they can drain.
       orphanSeconds: 0,
       timeoutMs: READY_TIMEOUT_MS,
+      probeIntervalMs: PROBE_INTERVAL_MS,
       isReady: async () => {
         const answer = await askReady(plan.address);
         unready = answer.problem;
@@ -99,12 +101,18 @@ const PINO_ERROR_LEVEL = 50;
 function faultIn(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined;
   try {
-    const entry = JSON.parse(line) as { level?: unknown; msg?: unknown; err?: { message?: unknown } };
+    const entry = JSON.parse(line) as {
+      level?: unknown;
+      msg?: unknown;
+      route?: unknown;
+      err?: { message?: unknown };
+    };
     const grave =
       typeof entry.level === 'number'
         ? entry.level >= PINO_ERROR_LEVEL
-        : /^(error|fatal)$/.test(String(entry.level));
-    if (!grave) return undefined;
+        : /^(error|fatal)$/i.test(String(entry.level));
+    // Our own question of whether they are ready tells nothing about why they are not.
+    if (!grave || entry.route === '/health/ready') return undefined;
     return [entry.msg, entry.err?.message].filter((part) => typeof part === 'string').join(': ');
   } catch {
     return undefined;

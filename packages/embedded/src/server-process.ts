@@ -38,6 +38,8 @@ export interface ProcessPlan {
   /** Asked again and again until true; the process' end or `timeoutMs` stops the asking. */
   isReady: (pid: number) => Promise<boolean> | boolean;
   timeoutMs: number;
+  /** Between two questions; 10 unless given. */
+  probeIntervalMs?: number;
 }
 
 export type ServerProcess = Pick<RunningServer, 'pid' | 'exited' | 'stop' | 'kill' | 'logFile'>;
@@ -130,7 +132,7 @@ async function untilReady(
       const seconds = Math.round(plan.timeoutMs / 1000);
       throw new StartFailure(plan, `did not answer within ${seconds} s`, tailOf(plan.logFile, logStart));
     }
-    await delay(10);
+    await delay(plan.probeIntervalMs ?? 10);
   }
 }
 
