@@ -36,7 +36,16 @@ export class Api {
 
   /** One request as the signed-in administrator. @throws Fault with the problem's sentence. */
   async request(method: string, path: string, body?: Json): Promise<Json> {
-    return this.#send(method, path, body, await this.#token());
+    const token = await this.#token();
+    try {
+      return await this.#send(method, path, body, token);
+    } catch (error) {
+      const session = await readSession(this.url);
+      const ended = error instanceof Refusal && error.status === 401 && session?.access_token === token;
+      if (!ended) throw error;
+      // The token was refused before its time: either the session lives and a new one helps, or it has ended.
+      return this.#send(method, path, body, await this.#refresh(session));
+    }
   }
 
   async #token(): Promise<string> {

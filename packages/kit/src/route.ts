@@ -97,5 +97,9 @@ export function routesOf<Ctx>() {
     P extends TSchema | undefined = undefined,
   >(
     spec: RouteSpec<Ctx, A, B, Q, P, R>,
-  ): Route<Ctx> => spec as unknown as Route<Ctx>;
+  ): Route<Ctx> => {
+    // A field that nobody reads is a mistake, or somebody trying one: it is refused, not dropped.
+    if (spec.body !== undefined) Object.assign(spec.body, { additionalProperties: false });
+    return spec as unknown as Route<Ctx>;
+  };
 }

@@ -202,7 +202,7 @@ export function apiOf(url: string): Api {
     };
     const payload =
       body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) };
-    const answer = await fetch(new URL(path, url), { method, headers, redirect: 'manual', ...payload });
+    const answer = await fetch(url + path, { method, headers, redirect: 'manual', ...payload });
     const text = await answer.text();
     const json =
       answer.headers.get('content-type')?.includes('json') && text !== '' ? JSON.parse(text) : undefined;
