@@ -1,4 +1,4 @@
-import { type Call, type Principal, Problem, type ProblemCode } from '@gatehouse/kit';
+import type { Call, Principal, ProblemCode } from '@gatehouse/kit';
 import type { AccountStatus, Role } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
@@ -14,12 +14,8 @@ export const ReasonText = Type.Optional(
   printableText({ maxLength: 500, description: 'Why; required, and kept in the audit.' }),
 );
 
-/** @throws Problem `reason_required` */
-export function reasonOf(body: { readonly reason?: string }): string {
-  const reason = body.reason?.trim() ?? '';
-  if (reason === '') throw new Problem('reason_required');
-  return reason;
-}
+/** The reason as given, empty when there is none: {@link lockParties} refuses that, after what one may not know of. */
+export const reasonOf = (body: { readonly reason?: string }): string => body.reason?.trim() ?? '';
 
 /** What an `admin.*` event says of whoever made the change. */
 export const administeredBy = (call: AdminCall, reason: string) => ({
@@ -47,7 +43,13 @@ export interface Refused {
   readonly outcome: 'refused';
   readonly code: Extract<
     ProblemCode,
-    'not_found' | 'forbidden' | 'role_too_high' | 'last_administrator' | 'conflict' | 'tenant_id_taken'
+    | 'not_found'
+    | 'forbidden'
+    | 'reason_required'
+    | 'role_too_high'
+    | 'last_administrator'
+    | 'conflict'
+    | 'tenant_id_taken'
   >;
 }
 
@@ -68,7 +70,7 @@ export async function takeTurn(tx: AuthTransaction): Promise<void> {
 export async function lockParties(
   tx: AuthTransaction,
   principal: Principal,
-  targetId: string,
+  { id: targetId, reason }: { readonly id: string; readonly reason: string },
 ): Promise<Parties | Refused> {
   await takeTurn(tx);
   const rows: Party[] = await tx
@@ -84,6 +86,7 @@ export async function lockParties(
   if (target === undefined) return refused('not_found');
   if (actor.role !== 'PLATFORM_ADMIN' && actor.tenant_id !== target.tenant_id) return refused('not_found');
   if (rankOf(target.role) > rankOf(actor.role)) return refused('role_too_high');
+  if (reason === '') return refused('reason_required');
   return { outcome: 'allowed', actor, target };
 }
 

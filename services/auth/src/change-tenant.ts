@@ -61,6 +61,7 @@ async function change(
     .forUpdate()
     .executeTakeFirst();
   if (before === undefined) return refused('not_found');
+  if (reason === '') return refused('reason_required');
   const status = body.status ?? before.status;
   const registration = body.registration ?? before.registration;
   if (status === before.status && registration === before.registration)

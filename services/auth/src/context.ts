@@ -1,14 +1,8 @@
 import { availableParallelism } from 'node:os';
-import {
-  type Context,
-  createLimiter,
-  createRateLimitStore,
-  type JobDefinition,
-  type Limiter,
-  routesOf,
-} from '@gatehouse/kit';
+import { type Context, type JobDefinition, routesOf } from '@gatehouse/kit';
 import type { AuthDatabase } from '@gatehouse/schema';
 import type { Transaction } from 'kysely';
+import { type AccountLimit, openAccountLimit } from './account-limit.ts';
 import { type Background, createBackground } from './background.ts';
 import { createHasher } from './hash.ts';
 import { createHashBusyReport } from './hash-busy.ts';
@@ -19,7 +13,7 @@ import type { AuthConfig } from './settings.ts';
 export interface AuthParts {
   readonly passwords: Passwords;
   /** Counts sign-ins by account; undefined when limits are off. */
-  readonly accountLimiter: Limiter | undefined;
+  readonly accountLimit: AccountLimit | undefined;
   readonly background: Background;
   closeParts(): Promise<void>;
 }
@@ -45,31 +39,16 @@ export async function openParts(ctx: AuthBase): Promise<AuthParts> {
   });
   const busy = createHashBusyReport(ctx);
   const background = createBackground(log);
-  const limits = config.RATE_LIMIT_ENABLED ? openLimits(ctx) : undefined;
+  const accountLimit = config.RATE_LIMIT_ENABLED ? openAccountLimit(ctx) : undefined;
   return {
     passwords: createPasswords({ hasher, slots, metrics, log, onBusy: busy.count }),
-    accountLimiter: limits?.limiter,
+    accountLimit,
     background,
     async closeParts() {
       await background.settled();
       await hasher.close();
       await busy.close();
-      await limits?.close();
+      await accountLimit?.close();
     },
   };
-}
-
-function openLimits({ config, secrets, log }: AuthBase): { limiter: Limiter; close(): Promise<void> } {
-  const store = createRateLimitStore({
-    redisUrl: config.RATE_LIMIT_REDIS_URL,
-    hashKey: secrets.key('rate-limit'),
-    onEpisode: (kind, detail) => log.warn({ kind, ...detail }, 'rate limit store'),
-  });
-  const limiter = createLimiter({
-    store,
-    scope: 'login_account',
-    max: config.RATE_LIMIT_LOGIN_ACCOUNT_MAX,
-    windowSeconds: config.RATE_LIMIT_LOGIN_ACCOUNT_WINDOW_SECONDS,
-  });
-  return { limiter, close: () => store.close() };
 }

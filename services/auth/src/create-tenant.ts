@@ -9,7 +9,7 @@ import { RegistrationName, TenantName, TenantView, tenantView } from './tenant-v
 const Body = Type.Object(
   {
     id: Type.Optional(Uuid),
-    name: Type.Intersect([TenantName, Type.String({ minLength: 1 })]),
+    name: TenantName,
     registration: Type.Optional(RegistrationName),
     reason: ReasonText,
   },
@@ -53,6 +53,7 @@ async function insert(
     reason,
   }: { id: string; name: string; registration: Registration; reason: string },
 ) {
+  if (reason === '') return refused('reason_required');
   const tenant = await tx
     .insertInto('tenant')
     .values({ id, name, registration })

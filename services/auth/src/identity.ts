@@ -17,7 +17,7 @@ export const PasswordInput = Type.String({ minLength: 1, maxLength: 4096, descri
 export const TenantId = Type.Optional(Uuid);
 
 /** Text of people that ends in logs and listings: no control characters that steer a terminal or break a line. */
-export const printableText = (about: { maxLength: number; description: string }) =>
+export const printableText = (about: { minLength?: number; maxLength: number; description: string }) =>
   Type.String({ ...about, pattern: '^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$' });
 
 /** Which account is meant, in the one form that is stored and compared. */

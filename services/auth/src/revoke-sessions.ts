@@ -20,7 +20,9 @@ export const revokeSessions = route({
   run: (ctx) => async (call) => {
     const reason = reasonOf(call.body);
     const id = call.params.id.toLowerCase();
-    const outcome = await ctx.db.transaction().execute((tx) => lockParties(tx, call.principal, id));
+    const outcome = await ctx.db
+      .transaction()
+      .execute((tx) => lockParties(tx, call.principal, { id, reason }));
     if (outcome.outcome === 'refused') throw new Problem(outcome.code);
     const { client, trace, principal } = call;
     try {

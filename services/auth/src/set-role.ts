@@ -45,7 +45,7 @@ async function changeRole(
   call: AdminCall,
   { id, role, reason }: { id: string; role: Role; reason: string },
 ): Promise<Refused | { readonly outcome: 'changed' | 'unchanged' }> {
-  const parties = await lockParties(tx, call.principal, id);
+  const parties = await lockParties(tx, call.principal, { id, reason });
   if (parties.outcome === 'refused') return parties;
   const { actor, target } = parties;
   if (rankOf(role) > rankOf(actor.role)) return refused('role_too_high');

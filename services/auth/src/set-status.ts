@@ -15,7 +15,6 @@ import {
 } from './administration.ts';
 import { type AuthContext, type AuthTransaction, route } from './context.ts';
 import { actingOf, digestOf } from './identity.ts';
-import { accountOf } from './sign-in.ts';
 import { syncUser } from './sync.ts';
 import { readUser, UserParams, UserView } from './user-view.ts';
 
@@ -85,7 +84,7 @@ async function changeStatus(
   call: AdminCall,
   { id, change, reason }: Wanted,
 ): Promise<Refused | { readonly outcome: 'done'; readonly target: Party; readonly lifted: boolean }> {
-  const parties = await lockParties(tx, call.principal, id);
+  const parties = await lockParties(tx, call.principal, { id, reason });
   if (parties.outcome === 'refused') return parties;
   const { target } = parties;
   const changes = target.status !== change.to;
@@ -146,5 +145,5 @@ async function liftLockout(tx: AuthTransaction, call: AdminCall, target: Party):
 
 async function forgetAttempts(ctx: AuthContext, target: Party): Promise<void> {
   ctx.metrics.lockoutEvents.inc({ action: 'unlocked' });
-  await ctx.accountLimiter?.reset(accountOf(target.tenant_id, target.email));
+  await ctx.accountLimit?.forget({ tenantId: target.tenant_id, email: target.email });
 }

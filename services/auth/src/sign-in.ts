@@ -3,6 +3,7 @@ import type { AccountStatus, Role, TenantStatus } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import type { Static } from 'typebox';
 import { subjectOf } from './account.ts';
+import { tellLimited } from './account-limit.ts';
 import type { AuthContext } from './context.ts';
 import type { HashBusy, VerifyOutcome } from './hash.ts';
 import { actingOf, type Identity } from './identity.ts';
@@ -169,16 +170,18 @@ async function limit(
   attempt: SignInAttempt,
   known: Known,
 ): Promise<SignInOutcome | undefined> {
-  const { tenantId, email } = attempt.identity;
-  const verdict = await ctx.accountLimiter?.consume(accountOf(tenantId, email));
-  if (verdict === undefined || verdict.allowed) return undefined;
+  const refusal = await ctx.accountLimit?.attempt(attempt.identity);
+  if (refusal === undefined) return undefined;
+  const { verdict, first } = refusal;
+  const who = attempted(attempt, known);
   ctx.metrics.rateLimitHits.inc({ scope: 'login' });
-  await tell(ctx, attempt, known, 'rate_limited');
+  await ctx.db.transaction().execute(async (tx) => {
+    await tellFailure(tx, who, 'rate_limited');
+    if (first) await tellLimited(tx, who, verdict);
+  });
+  ctx.relay.poke();
   return { outcome: 'rate_limited', verdict };
 }
-
-/** What the account's limit counts by. */
-export const accountOf = (tenantId: string, email: string): string => `${tenantId} ${email}`;
 
 async function tell(ctx: AuthContext, attempt: SignInAttempt, known: Known, reason: string): Promise<void> {
   await ctx.db.transaction().execute((tx) => tellFailure(tx, attempted(attempt, known), reason));

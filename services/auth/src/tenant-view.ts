@@ -4,7 +4,11 @@ import type { Selectable } from 'kysely';
 import Type, { type Static } from 'typebox';
 import { printableText } from './identity.ts';
 
-export const TenantName = printableText({ maxLength: 200, description: 'What the tenant is called.' });
+export const TenantName = printableText({
+  minLength: 1,
+  maxLength: 200,
+  description: 'What the tenant is called.',
+});
 export const TenantStatusName = Type.Union([Type.Literal('active'), Type.Literal('disabled')]);
 export const RegistrationName = Type.Union([Type.Literal('open'), Type.Literal('closed')], {
   description: 'Whether people may register accounts by themselves.',
