@@ -101,7 +101,7 @@ export async function promoteNext(tx: TokenTransaction, ctx: TokenContext, cause
 }
 
 /** The current key stops signing. Its last token dies one lifetime later; a second one is the margin of the contract. */
-export async function demoteCurrent(tx: TokenTransaction, ctx: TokenContext): Promise<void> {
+async function demoteCurrent(tx: TokenTransaction, ctx: TokenContext): Promise<void> {
   await tx
     .updateTable('signing_key')
     .set({

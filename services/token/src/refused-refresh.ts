@@ -1,4 +1,4 @@
-import { addressKey, append, type Client } from '@gatehouse/kit';
+import { addressKey, append, type Call, type Client } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import { type AccessGrant, grantTimes } from './access-token.ts';
 import type { TokenContext, TokenTransaction } from './context.ts';
@@ -8,7 +8,7 @@ import { announce, settle, tellEach, untilOf } from './revocation.ts';
 export interface Presented {
   readonly hash: Buffer;
   readonly client: Client;
-  readonly trace: { readonly traceparent: string };
+  readonly trace: Call['trace'];
 }
 
 /** Why a refresh token was not spent. `spendable`: it was not a moment ago, and is now. */
@@ -80,21 +80,21 @@ function sameClient(found: Found, client: Client): boolean {
  * whatever comes later is refused with a notice, so that a flood of replays is not a flood of alarms.
  */
 async function punish(ctx: TokenContext, found: Found, presented: Presented): Promise<void> {
-  const ended = await ctx.db.transaction().execute(async (tx) => {
+  const condemned = await ctx.db.transaction().execute(async (tx) => {
     const { rows } = await sql<{ until: number; was_live: boolean }>`
       update session s set revoked_at = coalesce(s.revoked_at, now()), revoked_reason = 'refresh_replayed'
       from (select id, revoked_at from session where id = ${found.session_id} for update) as before
       where s.id = before.id and s.revoked_reason is distinct from 'refresh_replayed'
       returning ${untilOf(ctx)} as until, before.revoked_at is null as was_live`.execute(tx);
-    const condemned = rows[0];
-    if (condemned === undefined) {
+    const verdict = rows[0];
+    if (verdict === undefined) {
       await tellRefused(tx, found, presented, 'replayed');
-      return [];
+      return undefined;
     }
     await tellReplay(tx, found, presented);
-    if (!condemned.was_live) return [];
+    if (!verdict.was_live) return [];
     const ended = [
-      { id: found.session_id, user_id: found.user_id, tenant_id: found.tenant_id, until: condemned.until },
+      { id: found.session_id, user_id: found.user_id, tenant_id: found.tenant_id, until: verdict.until },
     ];
     await announce(tx, ended, presented.trace.traceparent);
     await tellEach(tx, ended, {
@@ -106,7 +106,8 @@ async function punish(ctx: TokenContext, found: Found, presented: Presented): Pr
     });
     return ended;
   });
-  settle(ctx, ended);
+  settle(ctx, condemned ?? []);
+  if (condemned === undefined) return;
   ctx.log.warn(
     {
       event: 'security.refresh_replay_detected',
@@ -115,6 +116,7 @@ async function punish(ctx: TokenContext, found: Found, presented: Presented): Pr
       session_id: found.session_id,
       client_ip: presented.client.ip,
       user_agent: presented.client.userAgent,
+      trace_id: presented.trace.traceId,
     },
     'refresh token replayed',
   );

@@ -33,7 +33,7 @@ export const tokenSettings = {
   }),
   JWT_PRIVATE_KEY_PEM: setting.optional({
     secret: true,
-    doc: 'Private key that signs access tokens (RSA of 2048 bits or more, P-256 or Ed25519); without it keys are managed. Line breaks may be written \\n.',
+    doc: 'Private key that signs access tokens (RSA of 2048 bits or more, P-256 or Ed25519); without it keys are managed. Managed keys stay published beside it until they are revoked. Line breaks may be written \\n.',
   }),
   JWT_PUBLIC_KEY_PEM: setting.optional({ doc: 'Public half of JWT_PRIVATE_KEY_PEM.' }),
   JWT_KID: setting.optional({ doc: 'Key id of JWT_PRIVATE_KEY_PEM in the JWKS and in tokens.' }),

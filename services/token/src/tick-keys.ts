@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { TokenContext, TokenJob, TokenTransaction } from './context.ts';
 import { RELOAD_SECONDS } from './key-ring.ts';
 import { requestRotation } from './key-rotation.ts';
-import { demoteCurrent, ensureKeys, lockKeys, promoteNext, retireKey, tell } from './managed-keys.ts';
+import { ensureKeys, lockKeys, promoteNext, retireKey, tell } from './managed-keys.ts';
 
 const bySchedule = { reason: 'schedule', actorId: null, traceparent: null };
 
@@ -15,7 +15,9 @@ export const tickKeys: TokenJob = {
     const changed = await ctx.db.transaction().execute(async (tx) => {
       await lockKeys(tx);
       const retired = await retireDue(tx);
-      if (ctx.ring.source === 'environment') return (await standBack(tx, ctx)) || retired;
+      // Managed keys that the environment's has replaced rest as they are: published, so that their tokens live and
+      // the way back is open, until somebody revokes them.
+      if (ctx.ring.source === 'environment') return retired;
       const promoted = await promoteDue(tx, ctx);
       await ensureKeys(tx, ctx);
       return (await rotateBySchedule(tx, ctx)) || promoted || retired;
@@ -74,19 +76,4 @@ async function rotateBySchedule(tx: TokenTransaction, ctx: TokenContext): Promis
   if (due === undefined) return false;
   const rotation = await requestRotation(tx, ctx, ctx.config.JWT_ALGORITHM, bySchedule);
   return rotation.outcome === 'rotating';
-}
-
-/** Keys now come from the environment: managed ones sign no more, and stay published while their tokens live. */
-async function standBack(tx: TokenTransaction, ctx: TokenContext): Promise<boolean> {
-  const left = await tx
-    .selectFrom('signing_key')
-    .select(['kid', 'algorithm', 'state'])
-    .where('state', 'in', ['current', 'next'])
-    .execute();
-  await demoteCurrent(tx, ctx);
-  for (const key of left.filter(({ state }) => state === 'next')) {
-    await retireKey(tx, key.kid);
-    await tell(tx, 'token.key.retired', key, { ...bySchedule, reason: 'keys come from the environment' });
-  }
-  return left.length > 0;
 }
