@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { FastifyOtelInstrumentation } from '@fastify/otel';
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http';
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
@@ -24,5 +25,7 @@ export function startTelemetry(): () => Promise<void> {
     ],
   });
   sdk.start();
+  // The hooks see `require`, not `import`: required once here, pg is the instrumented one for everybody after.
+  createRequire(import.meta.url)('pg');
   return () => sdk.shutdown();
 }
