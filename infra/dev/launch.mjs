@@ -16,7 +16,12 @@ export function launchFile(node, file, args) {
     const child = spawn(node, [file, ...args], {
       // The channel carries nothing: its end tells the script that we were killed without a word.
       stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-      env: { ...process.env, PATH: `${join(local, 'bin')}${delimiter}${process.env.PATH ?? ''}` },
+      env: {
+        // Compiled code, types stripped, is kept between runs: a third of a second less for every start.
+        NODE_COMPILE_CACHE: join(local, 'compile-cache'),
+        ...process.env,
+        PATH: `${join(local, 'bin')}${delimiter}${process.env.PATH ?? ''}`,
+      },
     });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
     followNpm(() => child.kill('SIGTERM'));

@@ -156,6 +156,7 @@ async function startServiceProcess(
       PATH: process.env.PATH,
       HOME: about.home,
       NODE_EXTRA_CA_CERTS: process.env.NODE_EXTRA_CA_CERTS,
+      NODE_COMPILE_CACHE: join(repositoryRoot, '.local/compile-cache'),
       ...about.env,
       PORT: String(about.port),
     },
