@@ -26,6 +26,17 @@ describe('the documents', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('docs/ordering.md quotes tests that exist', () => {
+    const text = readFileSync(join(root, 'docs/ordering.md'), 'utf8');
+    const quoted = [...text.matchAll(/`([^`]+\.ts)`:\s+"([^"]+)"/g)];
+    expect(quoted.length).toBeGreaterThan(20);
+    const missing = quoted
+      .map(([, path = '', title = '']) => ({ path, title }))
+      .filter(({ path, title }) => !readFileSync(join(root, path), 'utf8').includes(title))
+      .map(({ path, title }) => `${path}: ${title}`);
+    expect(missing).toEqual([]);
+  });
+
   it('have no link that leads nowhere', () => {
     const files = repositoryFiles();
     const known = new Set(files);
