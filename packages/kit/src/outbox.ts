@@ -79,7 +79,7 @@ export async function appendRevocation<DB extends { outbox: unknown }>(
     lane: REVOCATION_LANE,
     type: revocationType,
     tenant_id: null,
-    aggregate: 'user_id' in data ? `user:${data.user_id}` : 'session',
+    aggregate: 'user_id' in data ? `user:${data.user_id}` : 'kids' in data ? 'key' : 'session',
     data,
     traceparent,
   }));

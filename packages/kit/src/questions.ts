@@ -76,9 +76,10 @@ export const revokeUserSessions = question('token', 'revoke-user-sessions', {
   answer: Type.Object({ count: Type.Integer() }),
 });
 
-/** Asked by a service whose revocation feed is stale: is the session alive, and what are its user's roles now? */
+/** Asked by a service whose revocation feed is stale: is the session alive, is the key that signed
+ * its token still published, and what are its user's roles now? */
 export const sessionStatus = question('token', 'session-status', {
-  ask: Type.Object({ session_id: Type.String() }),
+  ask: Type.Object({ session_id: Type.String(), kid: Type.String() }),
   answer: Type.Object({ active: Type.Boolean(), roles: Type.Array(Type.String()) }),
 });
 

@@ -221,7 +221,7 @@ const sweepQuery = {
   text: `select exists (select from outbox where published_at is null and lane = 0),
     exists (select from outbox where published_at is null and lane = 1),
     exists (select from outbox where published_at is null and lane = 0
-      and occurred_at < now() - interval '500 milliseconds')`,
+      and occurred_at < now() - interval '200 milliseconds')`,
   values: [],
   rowMode: 'array' as const,
 };
@@ -241,7 +241,7 @@ function createPace(): () => number {
       const current = performance.eventLoopUtilization();
       const { utilization } = performance.eventLoopUtilization(current, last);
       last = current;
-      intervalMs = utilization < 0.4 ? 20 : 20 + ((utilization - 0.4) / 0.6) * 380;
+      intervalMs = utilization < 0.4 ? 50 : 50 + ((utilization - 0.4) / 0.6) * 350;
     }
     const waitMs = Math.max(GATHER_MS, intervalMs - sinceLast);
     lastAt = now + waitMs;

@@ -17,6 +17,8 @@ export interface RevocationFeed {
   fresh(): boolean;
   /** Whether the session is known to have ended. True is always to be believed, false only while `fresh`. */
   revoked(sid: string): boolean;
+  /** Whether the signing key was withdrawn; whatever it signed is refused. */
+  keyRevoked(kid: string): boolean;
   /** Roles that replace those of the user's tokens; undefined when they have not changed lately. */
   rolesOf(userId: string): readonly string[] | undefined;
   /** What this process has just committed counts here at once; the others learn it from the stream. */
@@ -89,6 +91,7 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
   return {
     fresh,
     revoked: (sid) => revocations.revoked(sid),
+    keyRevoked: (kid) => revocations.keyRevoked(kid),
     rolesOf: (userId) => revocations.rolesOf(userId),
     markLocally: (entry) => revocations.take(entry),
     async start() {

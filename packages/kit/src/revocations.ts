@@ -19,19 +19,28 @@ export const RolesChanged = Type.Object({
   until: Until,
 });
 
+/** Signing keys that were withdrawn at once: whatever they signed is refused, without waiting for the JWKS' max-age. */
+export const KeysRevoked = Type.Object({
+  kids: Type.Readonly(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1 })),
+  until: Until,
+});
+
 /** One message of the revocation stream, subject `revocation.entry`. */
-export const RevocationEntry = Type.Union([SessionsRevoked, RolesChanged]);
+export const RevocationEntry = Type.Union([SessionsRevoked, RolesChanged, KeysRevoked]);
 export type RevocationEntry =
   | Readonly<Static<typeof SessionsRevoked>>
-  | Readonly<Static<typeof RolesChanged>>;
+  | Readonly<Static<typeof RolesChanged>>
+  | Readonly<Static<typeof KeysRevoked>>;
 
 const sessionsRevoked = Compile(SessionsRevoked);
 const rolesChanged = Compile(RolesChanged);
+const keysRevoked = Compile(KeysRevoked);
 
 /** The entry, or undefined when it is none that this version knows. */
 export function readEntry(value: unknown): RevocationEntry | undefined {
   if (sessionsRevoked.Check(value)) return value;
-  return rolesChanged.Check(value) ? value : undefined;
+  if (rolesChanged.Check(value)) return value;
+  return keysRevoked.Check(value) ? value : undefined;
 }
 
 /** Clocks differ, and verifiers allow a token some seconds beyond its expiry: entries stay this much longer. */
@@ -56,11 +65,17 @@ interface Bucket {
 export class Revocations {
   readonly #sids = new Map<string, number>();
   readonly #roles = new Map<string, Roles>();
+  /** Few enough to be looked through when they expire. */
+  readonly #kids = new Map<string, number>();
   readonly #buckets = new Map<number, Bucket>();
 
-  /** Sessions and users that entries speak of. */
+  /** Sessions, users and keys that entries speak of. */
   get size(): number {
-    return this.#sids.size + this.#roles.size;
+    return this.#sids.size + this.#roles.size + this.#kids.size;
+  }
+
+  keyRevoked(kid: string): boolean {
+    return this.#kids.has(kid);
   }
 
   revoked(sid: string): boolean {
@@ -75,6 +90,10 @@ export class Revocations {
   take(entry: RevocationEntry, nowSeconds = Date.now() / 1000): void {
     const until = entry.until + KEPT_LONGER_SECONDS;
     if (until <= nowSeconds) return;
+    if ('kids' in entry) {
+      for (const kid of entry.kids) this.#kids.set(kid, Math.max(until, this.#kids.get(kid) ?? 0));
+      return;
+    }
     if ('sids' in entry) {
       const bucket = this.#bucket(until);
       for (const sid of entry.sids) {
@@ -100,6 +119,7 @@ export class Revocations {
 
   /** Forgets what no token can be presented for any more. */
   expire(nowSeconds = Date.now() / 1000): void {
+    for (const [kid, until] of this.#kids) if (until <= nowSeconds) this.#kids.delete(kid);
     for (const [number, bucket] of this.#buckets) {
       if ((number + 1) * BUCKET_SECONDS > nowSeconds) continue;
       this.#buckets.delete(number);

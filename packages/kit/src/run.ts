@@ -142,13 +142,14 @@ function openProcess(services: readonly Service[], config: BaseConfig, given: Lo
     name: `gatehouse-${name}`,
     log,
     replicas: config.NATS_STREAM_REPLICAS,
-    revocationsMaxAgeSeconds: config.ACCESS_TOKEN_TTL_SECONDS + 300,
+    revocationsMaxAgeSeconds: revocationsMaxAgeSeconds(config),
   });
   const feed = createRevocationFeed({ bus, log, metrics, service: name });
   const peers = createPeers(config, secrets, names);
   const verifier = createVerifier({
     keys: async () => (await peers.peer.ask(verificationKeys, {})).keys,
-    status: (session_id, traceparent) => peers.peer.ask(sessionStatus, { session_id }, { traceparent }),
+    status: (session_id, kid, traceparent) =>
+      peers.peer.ask(sessionStatus, { session_id, kid }, { traceparent }),
     issuer: config.TOKEN_ISSUER,
     audience: config.TOKEN_AUDIENCE,
     jwksMaxAgeSeconds: config.JWKS_MAX_AGE_SECONDS,
@@ -157,6 +158,10 @@ function openProcess(services: readonly Service[], config: BaseConfig, given: Lo
   });
   return { config, log, metrics, secrets, bus, feed, peers, verifier };
 }
+
+// A session's entry counts while an access token may live, a key's while a verifier may still hold the old JWKS.
+const revocationsMaxAgeSeconds = (config: BaseConfig) =>
+  Math.max(config.ACCESS_TOKEN_TTL_SECONDS, 2 * config.JWKS_MAX_AGE_SECONDS) + 300;
 
 async function openMember(service: Service, shared: Process): Promise<Member> {
   const { config, metrics, bus, feed, secrets, peers } = shared;

@@ -47,6 +47,15 @@ describe('revocation', () => {
     expect(state.questions).toEqual([]);
   });
 
+  test('a withdrawn key kills what it signed at once, remembered or not, however fresh the feed', async () => {
+    const { state, verifier, token } = await signedIn();
+    const signer = signerOf('EdDSA');
+    state.revokedKeys.add(signer.jwk.kid ?? '');
+    expect(await outcome(verifier, token)).toBe('revoked');
+    expect(await outcome(verifier, await signer.sign({ sid: randomUUID() }))).toBe('revoked');
+    expect(await outcome(verifier, await signerOf('ES256').sign({ sid: randomUUID() }))).toBe('ok');
+  });
+
   test('a session revoked while the question was on its way is revoked', async () => {
     const { state, verifier, sid, token } = await signedIn();
     state.fresh = false;

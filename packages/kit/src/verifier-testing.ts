@@ -59,13 +59,15 @@ export function world(keys: readonly UncheckedJwk[]) {
     down: false,
     fresh: true,
     revoked: new Set<string>(),
+    revokedKeys: new Set<string>(),
     roles: new Map<string, readonly string[]>(),
     questions: [] as string[],
     status: async (_sid: string) => ({ active: true, roles: ['USER'] as readonly string[] }),
   };
-  const feed: Pick<RevocationFeed, 'fresh' | 'revoked' | 'rolesOf'> = {
+  const feed: Pick<RevocationFeed, 'fresh' | 'revoked' | 'keyRevoked' | 'rolesOf'> = {
     fresh: () => state.fresh,
     revoked: (sid) => state.revoked.has(sid),
+    keyRevoked: (kid) => state.revokedKeys.has(kid),
     rolesOf: (userId) => state.roles.get(userId),
   };
   const open = (options: Partial<VerifierOptions> = {}): Verifier => {

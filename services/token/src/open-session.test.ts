@@ -37,6 +37,9 @@ const open = (person: Parameters<typeof openingOf>[0], tenantVersion = 1) =>
 const lives = async (access: string) =>
   (await service.platform.api.get('/api/auth/sessions', { token: access })).status;
 
+const kidOf = (token: string): string =>
+  JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid;
+
 describe('opening a session', () => {
   test('gives a pair that works, and tells session.created', async () => {
     const person = await service.signIn();
@@ -134,7 +137,9 @@ describe('what auth tells of a user', () => {
         expect((await service.refresh(refresh)).body.code).toBe('session_revoked');
         expect(await lives(access)).toBe(401);
         expect(await service.told('session.revoked', `session:${sessionId}`)).toHaveLength(1);
-        expect(await service.ask(questions.sessionStatus, { session_id: sessionId })).toMatchObject({
+        expect(
+          await service.ask(questions.sessionStatus, { session_id: sessionId, kid: kidOf(access) }),
+        ).toMatchObject({
           active: false,
         });
       }
@@ -161,7 +166,9 @@ describe('what auth tells of a user', () => {
     const { body } = await service.refresh(person.refresh);
     const claims = JSON.parse(Buffer.from(body.access_token.split('.')[1], 'base64url').toString());
     expect(claims.roles).toEqual(['USER']);
-    expect(await service.ask(questions.sessionStatus, { session_id: person.sessionId })).toEqual({
+    expect(
+      await service.ask(questions.sessionStatus, { session_id: person.sessionId, kid: kidOf(person.access) }),
+    ).toEqual({
       active: true,
       roles: ['USER'],
     });

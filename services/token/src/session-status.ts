@@ -1,5 +1,16 @@
 import { isUuid, questions } from '@gatehouse/kit';
-import { answer } from './context.ts';
+import { answer, type TokenContext } from './context.ts';
+
+/** A key of the environment lives as long as this process; a managed one as long as the database says. */
+async function published({ ring, pool }: TokenContext, kid: string): Promise<boolean> {
+  if (ring.environment.some((key) => key.kid === kid)) return true;
+  const { rowCount } = await pool.query({
+    name: 'key_published',
+    text: "select from signing_key where kid = $1 and state <> 'retired'",
+    values: [kid],
+  });
+  return rowCount === 1;
+}
 
 const text = `
   select s.revoked_at is null and s.expires_at > now() and u.status = 'active' and t.status = 'active' as active, u.roles
@@ -9,8 +20,8 @@ const text = `
   where s.id = $1`;
 
 /** The truth about one session, for services whose revocation feed is stale. */
-export const sessionStatus = answer(questions.sessionStatus, (ctx) => async ({ session_id }) => {
-  if (!isUuid(session_id)) return { active: false, roles: [] };
+export const sessionStatus = answer(questions.sessionStatus, (ctx) => async ({ session_id, kid }) => {
+  if (!isUuid(session_id) || !(await published(ctx, kid))) return { active: false, roles: [] };
   const { rows } = await ctx.pool.query<{ active: boolean; roles: string[] }>({
     name: 'session_status',
     text,
