@@ -51,6 +51,7 @@ async function underLock(work) {
     await work();
   } finally {
     process.off('SIGINT', giveUp).off('SIGTERM', giveUp);
+    removeHalfDone();
     lock.release();
   }
 }
@@ -59,17 +60,20 @@ async function fetchMissing(servers) {
   // The run we waited for may have fetched it all.
   const parts = missingParts(servers);
   if (parts.length === 0) return;
-  removeHalfDone();
+  removeHalfDone(); // of a run that was killed
   const progress = makeProgress();
   progress.say('Setting up (once; about half a minute):');
   const jobs = parts
     .filter((part) => typeof part !== 'string')
     .map((server) => progress.during(server.name, () => provideServer(server)));
   jobs.push(fetchPackages(parts, progress));
-  // All are awaited before the first fault is told, so that no download runs on behind the message.
-  const results = await Promise.allSettled(jobs);
-  const failed = results.filter((result) => result.status === 'rejected').map((result) => result.reason);
-  const fault = failed.find((reason) => !(reason instanceof SetupFault)) ?? failed[0];
+  // The first fault is the one to tell: it ends the other downloads, and what they say then is only an echo.
+  let fault;
+  const endAll = (error) => {
+    fault ??= error;
+    endActiveCommands();
+  };
+  await Promise.all(jobs.map((job) => job.catch(endAll)));
   if (fault) throw fault;
 }
 
@@ -79,7 +83,7 @@ async function fetchPackages(parts, progress) {
   if (parts.includes('packages')) await progress.during('packages', () => installPackages(pnpm));
 }
 
-/** What a run left that was killed while it fetched. */
+/** Downloads that did not come to their end. Only under the lock: another run's are not ours to remove. */
 function removeHalfDone() {
   if (!existsSync(local)) return;
   for (const name of readdirSync(local)) {

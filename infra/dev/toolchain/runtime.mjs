@@ -124,7 +124,7 @@ async function npmInstall(folder, packages) {
     '--loglevel=error',
     '--no-progress',
   ];
-  const patience = ['--fetch-retries=3', '--fetch-retry-mintimeout=500', '--fetch-retry-maxtimeout=4000'];
+  const patience = ['--fetch-retries=2', '--fetch-retry-mintimeout=500', '--fetch-retry-maxtimeout=4000'];
   const args = ['install', '--prefix', folder, ...flags, ...patience, ...packages];
   const own = process.env.npm_execpath;
   const npm = onPath('npm');
@@ -156,7 +156,7 @@ const CAUSES = [
     'a folder may not be written to (see the log): make the checkout and your home yours, then run this again',
   ],
   [
-    /EINTEGRITY|integrity|checksum|TAR_BAD_ARCHIVE|unexpected end|corrupt/i,
+    /EINTEGRITY|integrity|Z_DATA_ERROR|Z_BUF_ERROR|checksum|TAR_BAD_ARCHIVE|unexpected end|corrupt/i,
     'a download came broken: run this again; if it stays so, run npm cache clean --force first',
   ],
   [
@@ -173,7 +173,8 @@ const CAUSES = [
 export function explainDownload(output, tool) {
   const known = CAUSES.find(([pattern]) => pattern.test(output));
   if (known) return known[1];
-  const lines = output.split('\n').map((line) => line.replace(/^npm (error|ERR!) */, '').trim());
-  const line = lines.find((text) => /err/i.test(text)) ?? lines.find((text) => text !== '');
-  return `${tool} failed: ${line ?? 'it wrote nothing'}; run this again, or see README, "When it fails"`;
+  const lines = output.split('\n').filter((text) => text.trim() !== '');
+  const telling = lines.find((text) => /\berr/i.test(text)) ?? lines[0];
+  const line = telling?.replace(/^npm (error|ERR!) */, '').trim();
+  return `${tool} failed: ${line || 'it wrote nothing'}; run this again, or see README, "When it fails"`;
 }
