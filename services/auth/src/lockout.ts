@@ -1,5 +1,6 @@
 import { append, type Call } from '@gatehouse/kit';
-import { sql } from 'kysely';
+import type { AuthDatabase } from '@gatehouse/schema';
+import { type Kysely, sql } from 'kysely';
 import type { AuthContext, AuthTransaction } from './context.ts';
 import { actingOf, type Identity } from './identity.ts';
 import type { AuthConfig } from './settings.ts';
@@ -57,7 +58,7 @@ export async function countFailure(
 
 /** Sets the counter to zero after a success, unless it has become locked meanwhile: then even the right password waits. */
 export async function clearFailures(
-  tx: AuthTransaction,
+  db: Kysely<AuthDatabase>,
   { tenantId, digest }: LockoutKey,
 ): Promise<{ readonly outcome: 'cleared' } | Locked> {
   const { rows } = await sql`
@@ -65,14 +66,14 @@ export async function clearFailures(
     values (${tenantId}, ${digest}, 0)
     on conflict (tenant_id, identity) do update set failures = 0, window_started_at = now(), locked_until = null
     where l.locked_until is null or l.locked_until <= now()
-    returning failures`.execute(tx);
-  return rows.length > 0 ? { outcome: 'cleared' } : lockedFor(tx, { tenantId, digest });
+    returning failures`.execute(db);
+  return rows.length > 0 ? { outcome: 'cleared' } : lockedFor(db, { tenantId, digest });
 }
 
-async function lockedFor(tx: AuthTransaction, { tenantId, digest }: LockoutKey): Promise<Locked> {
+async function lockedFor(db: Kysely<AuthDatabase>, { tenantId, digest }: LockoutKey): Promise<Locked> {
   const { rows } = await sql<{ seconds: number | null }>`
     select ceil(extract(epoch from locked_until - now()))::int as seconds from lockout
-    where tenant_id = ${tenantId} and identity = ${digest}`.execute(tx);
+    where tenant_id = ${tenantId} and identity = ${digest}`.execute(db);
   return { outcome: 'locked', retryAfterSeconds: Math.max(1, rows[0]?.seconds ?? 1) };
 }
 

@@ -1,5 +1,7 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { eventually, goodPassword, newEmail } from '@gatehouse/kit/testing';
+import { type AuthDatabase, connect } from '@gatehouse/schema';
+import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startAuth, type TestAuth } from './testing.ts';
 
@@ -145,6 +147,30 @@ describe('the lockout', () => {
     const succeeded = answers.filter(({ status }) => status === 200).length;
     expect(refused).toBeLessThanOrEqual(5 * (succeeded + 1));
     expect(auth.token.live(userId).length).toBe(succeeded + 1);
+  });
+
+  it('that begins while the right password is being checked is stronger than it', async () => {
+    const { email, userId } = await auth.person();
+    const { url, query } = auth.platform.database;
+    const { db, close } = connect<AuthDatabase>({ url, service: 'auth' });
+    const identity = createHash('sha256').update(email).digest();
+    // The failure that locks is committed only when the sign-in has got as far as the counter.
+    const answer = await db.transaction().execute(async (tx) => {
+      await tx
+        .updateTable('lockout')
+        .set({ failures: 5, locked_until: sql<Date>`now() + interval '15 minutes'` })
+        .where('identity', '=', identity)
+        .execute();
+      const signingIn = auth.login(email);
+      await eventually(async () => {
+        const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
+        expect(await query(waiting)).toHaveLength(1);
+      });
+      return { signingIn };
+    });
+    expect(codeOf(await answer.signingIn)).toEqual([423, 'locked']);
+    expect(auth.token.live(userId)).toHaveLength(1);
+    await close();
   });
 
   it('ends by itself, and counts anew from then', async () => {

@@ -83,7 +83,7 @@ export async function signIn(ctx: AuthContext, attempt: SignInAttempt): Promise<
     if (reason !== undefined || known.id === null)
       return fail(ctx, attempt, known, reason ?? 'unknown_address');
 
-    const cleared = await ctx.db.transaction().execute((tx) => clearFailures(tx, attempt.identity));
+    const cleared = await clearFailures(ctx.db, attempt.identity);
     if (cleared.outcome === 'locked') return block(ctx, attempt, known, cleared);
     const opened = await open(ctx, attempt, { ...known, id: known.id });
     if (opened.outcome === 'inactive') return fail(ctx, attempt, known, 'inactive');
