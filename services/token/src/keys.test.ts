@@ -25,6 +25,7 @@ interface Key {
 const api = () => service.platform.api;
 const sql = (text: string, values: unknown[] = []) => service.platform.database.query(text, values);
 const keys = async (): Promise<Key[]> => (await api().get('/api/admin/keys', { token: root })).body.items;
+const keysAs = (token: string) => api().get('/api/admin/keys', { token });
 const inState = async (state: string) => (await keys()).filter((key) => key.state === state);
 const only = async (state: string): Promise<Key> => {
   const [key, ...more] = await inState(state);
@@ -158,6 +159,8 @@ describe('managed keys', () => {
     ]);
     expect(await published()).not.toContain(old.kid);
     expect(await signingKid()).toBe(next.kid);
+    // What the key signed is refused at once, whatever JWKS a verifier holds.
+    expect((await keysAs(root)).status).toBe(401);
     expect(await service.told('token.key.revoked')).toMatchObject([
       { data: { kid: old.kid, reason: 'leaked' } },
     ]);
