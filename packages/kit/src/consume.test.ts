@@ -53,7 +53,7 @@ describe('a consumer', () => {
     const [id] = await bench.append(someEvents(1));
     relay.poke();
     await eventually(() => seen.length === 1);
-    expect(performance.now() - begun).toBeLessThan(500);
+    expect(performance.now() - begun).toBeLessThan(2_000);
     expect(seen[0]).toMatchObject({
       id,
       type: 'session.refreshed',
@@ -235,5 +235,5 @@ describe('a consumer', () => {
     const letters = await deadLetters();
     expect(letters.map(({ event_id }) => event_id)).toEqual([poison]);
     expect(letters[0]?.reason).toContain('the process died');
-  }, 60_000);
+  }, 120_000);
 });

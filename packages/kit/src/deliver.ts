@@ -67,7 +67,7 @@ export class Deliverer {
       for (const suspect of await this.#worstLast(suspects)) await this.#alone(suspect, open);
       return true;
     } catch (err) {
-      for (const message of open) message.nak();
+      for (const message of open) giveBack(message);
       const { name: consumer, log } = this.#options;
       if (!isOutage(err)) log.error({ err, consumer }, 'consumer failed');
       else log.warn({ err, consumer }, 'consumer waits for what it needs');
@@ -131,7 +131,7 @@ export class Deliverer {
     } else {
       log.warn({ err, consumer, id, type, deliveries }, 'event failed, it will be delivered again');
       metrics.eventsConsumed.inc({ consumer, result: 'retried' });
-      message.nak(Math.min(RETRY_MAX_MS, retryMs * 2 ** (deliveries - 1)));
+      giveBack(message, Math.min(RETRY_MAX_MS, retryMs * 2 ** (deliveries - 1)));
     }
     open.delete(message);
   }
@@ -155,7 +155,7 @@ export class Deliverer {
   }
 
   #ack(message: JsMsg, open: Set<JsMsg>): void {
-    message.ack();
+    acknowledge(message);
     open.delete(message);
   }
 
@@ -172,9 +172,9 @@ export class Deliverer {
       if (isOutage(err)) throw err;
       // One that cannot even be kept must not stop the others; the stream still has it.
       log.error({ err, consumer, id: event?.id }, 'dead letter cannot be kept');
-      return message.nak(RETRY_MAX_MS);
+      return giveBack(message, RETRY_MAX_MS);
     }
-    message.ack();
+    acknowledge(message);
     metrics.eventsConsumed.inc({ consumer, result: 'dead' });
     metrics.deadLetters.inc({ consumer });
     log.error(
@@ -200,6 +200,24 @@ export class Deliverer {
     if (this.#cutShort.size === 0) return;
     await endTrials(this.#options.db, this.#options.name, [...this.#cutShort]);
     this.#cutShort.clear();
+  }
+}
+
+// Without a connection there is nobody to tell: the message comes again, and the inbox knows it.
+function acknowledge(message: JsMsg): void {
+  try {
+    message.ack();
+  } catch {
+    // closed
+  }
+}
+
+/** Lets a message be delivered again, to whoever asks. */
+export function giveBack(message: JsMsg, delayMs?: number): void {
+  try {
+    message.nak(delayMs);
+  } catch {
+    // closed: it is delivered again when its time to be acknowledged is over
   }
 }
 

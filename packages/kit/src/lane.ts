@@ -40,9 +40,14 @@ export class Lane {
     this.poke();
   }
 
+  /** When the batch under way, if there is one, has ended. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
   /** One batch, after the one under way. */
   async now(): Promise<Flushed> {
-    await this.#running;
+    while (this.#running !== undefined) await this.#running;
     return this.#run();
   }
 

@@ -145,13 +145,13 @@ describe('an event in the outbox', () => {
       for (const relay of relays) relay.poke();
     }
     await bench.once(ids);
+    await eventually(async () => (await waiting()) === 0);
     const stream = await streamOf();
     expect((await stream.info()).state.messages).toBe(ids.length);
     // As if two minutes had gone by: the stream knows nothing of the first publishing.
     const nc = bench.bus.nc();
     if (nc === undefined) throw new Error('not connected');
-    await (await jetstreamManager(nc)).streams.purge(eventStream);
-    await bench.bus.nc()?.request(`$JS.API.STREAM.DELETE.${eventStream}`, '');
+    await (await jetstreamManager(nc)).streams.delete(eventStream);
     bench.bus.repair();
     await eventually(async () => (await (await streamOf()).info()).state.messages === ids.length);
     await eventually(async () => {
@@ -214,7 +214,8 @@ describe('the revocation lane', () => {
     }
     expect((await stream.info()).state.messages).toBe(10);
     expect(await waiting()).toBeGreaterThan(0);
-    expect(tookMs.toSorted((a, b) => a - b)[5]).toBeLessThan(100);
+    // Beside a backlog of a whole second; what it takes on an idle machine is a matter of the benchmark.
+    expect(tookMs.toSorted((a, b) => a - b)[5]).toBeLessThan(400);
   });
 
   it('is published again after the store was lost, whatever audit has confirmed', async () => {
@@ -288,7 +289,7 @@ describe('the relay', () => {
     await bench.database.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'gatehouse-token'`,
     );
-    await bench.append(someEvents(5)).catch(() => bench.append(someEvents(5)));
+    await eventually(() => bench.append(someEvents(5)));
     relay.poke();
     await eventually(async () => (await waiting()) === 0);
   });

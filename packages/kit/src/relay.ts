@@ -153,6 +153,8 @@ class OutboxRelay implements Relay {
   async #reissueAll(): Promise<void> {
     const { bus } = this.#options;
     const epoch = this.#epoch;
+    // A batch that the old stream acknowledged must be marked before this looks for what is marked.
+    await Promise.all([this.#revocations.settled(), this.#events.settled()]);
     await this.#reissue(REVOCATION_LANE, bus.createdAt(revocationStream));
     this.#revocations.wake();
     await this.#reissue(EVENT_LANE, bus.createdAt(eventStream));

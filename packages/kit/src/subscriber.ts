@@ -11,7 +11,7 @@ import {
 import { nanos } from '@nats-io/nats-core';
 import { sql } from 'kysely';
 import { type Bus, eventStream } from './bus.ts';
-import { Deliverer, type DeliverOptions } from './deliver.ts';
+import { Deliverer, type DeliverOptions, giveBack } from './deliver.ts';
 import { API_STREAM_NOT_FOUND, isApiError } from './streams.ts';
 
 /** What following a durable consumer needs. */
@@ -171,8 +171,7 @@ export class Subscriber {
 
   /** What was fetched and not begun: another instance may take it at once, or we when we are able to. */
   #giveBack(): void {
-    const { bus } = this.#options;
-    for (const message of this.#buffer.splice(0)) if (bus.up) message.nak();
+    for (const message of this.#buffer.splice(0)) giveBack(message);
   }
 
   async #busUp(): Promise<void> {
