@@ -66,6 +66,6 @@ const isProgramOrTypes = (name: string): boolean =>
 
 function importedBelow(folder: string, dependency: string): boolean {
   const escaped = dependency.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
-  const pattern = new RegExp(`(?:from|import|resolve)\\s*\\(?\\s*['"]${escaped}(?:/[^'"]*)?['"]`);
+  const pattern = new RegExp(`['"]${escaped}(?:/[^'"]*)?['"]`);
   return sourcesBelow(folder).some((text) => pattern.test(text));
 }

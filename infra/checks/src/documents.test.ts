@@ -18,7 +18,7 @@ describe('the documents', () => {
     const pages = files.filter((path) => path.endsWith('.md'));
     const wrong = pages.flatMap((page) => {
       const text = readFileSync(join(root, page), 'utf8');
-      return [...text.matchAll(/`([a-z0-9./-]+\.(?:ts|mjs|sql|yaml|md))`/g)]
+      return [...text.matchAll(/`([a-z0-9][a-z0-9./-]*\.(?:ts|mjs|sql|yaml|md))`/g)]
         .map((match) => match[1] ?? '')
         .filter((path) => (path.includes('/') ? !named(known, page, path) : !names.has(path)))
         .map((path) => `${page}: ${path}`);
