@@ -49,4 +49,4 @@ export {
   serviceNames,
 } from './service.ts';
 export { type BaseConfig, baseSettings } from './settings.ts';
-export { traceIdOf } from './trace.ts';
+export { clientPropagates, traceIdOf } from './trace.ts';

@@ -4,6 +4,7 @@ import { createPeer, type Peer, type Send } from './peer.ts';
 import type { Secrets } from './secrets.ts';
 import { type ServiceName, serviceNames } from './service.ts';
 import type { BaseConfig } from './settings.ts';
+import { clientPropagates } from './trace.ts';
 
 /** Peers of one process: those inside it are reached by inject, the others over keep-alive connections. */
 export interface Peers {
@@ -42,6 +43,7 @@ export function createPeers(config: BaseConfig, secrets: Secrets, local: readonl
     }
     const base = addressOf(config, service as ServiceName);
     if (base === undefined) throw new Error(`${service.toUpperCase()}_URL is not set`);
+    if (clientPropagates()) delete headers.traceparent;
     const signal = AbortSignal.timeout(deadlineMs);
     const answer = await request(new URL(path, base), {
       method: 'POST',

@@ -40,6 +40,14 @@ export function traceOf(header: string | undefined): Trace {
   return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-${given?.[3] ?? '00'}` };
 }
 
+/**
+ * Whether the HTTP client writes the `traceparent` of what it sends by itself: it does while telemetry is on, and a
+ * second header of that name would make both invalid.
+ */
+export function clientPropagates(): boolean {
+  return trace.getActiveSpan() !== undefined;
+}
+
 /** The trace id within a `traceparent`, or null when there is none or it is malformed. */
 export function traceIdOf(traceparent: string | null | undefined): string | null {
   return (traceparent && form.exec(traceparent)?.[1]) || null;

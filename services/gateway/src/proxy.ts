@@ -1,4 +1,11 @@
-import { addressOf, ConfigError, clientIpHeader, credentialHeader, retryLater } from '@gatehouse/kit';
+import {
+  addressOf,
+  ConfigError,
+  clientIpHeader,
+  clientPropagates,
+  credentialHeader,
+  retryLater,
+} from '@gatehouse/kit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Agent, type Dispatcher } from 'undici';
 import type { GatewayContext } from './context.ts';
@@ -137,7 +144,7 @@ function headersFor(request: FastifyRequest, ctx: GatewayContext): Record<string
   }
   headers[credentialHeader] = ctx.secrets.serviceCredential;
   if (request.client.ip !== null) headers[clientIpHeader] = request.client.ip;
-  headers.traceparent = request.trace.traceparent;
+  if (!clientPropagates()) headers.traceparent = request.trace.traceparent;
   return headers;
 }
 
