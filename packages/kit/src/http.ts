@@ -158,8 +158,8 @@ function countRequest(options: AppOptions, request: FastifyRequest, reply: Fasti
   };
   options.metrics.httpDuration.observe(labels, reply.elapsedTime / 1000);
   options.metrics.httpRequests.inc(labels);
-  if (reply.statusCode < 400 && !options.log.isLevelEnabled('debug')) return;
-  const level = reply.statusCode >= 500 ? 'error' : reply.statusCode >= 400 ? 'info' : 'debug';
+  const level = levelOf(reply.statusCode, labels.route);
+  if (!options.log.isLevelEnabled(level)) return;
   options.log[level](
     {
       ...labels,
@@ -170,6 +170,13 @@ function countRequest(options: AppOptions, request: FastifyRequest, reply: Fasti
     },
     'request answered',
   );
+}
+
+// A probe that is not ready yet asks again at once, and what a limit refuses comes in floods: both are counted elsewhere.
+function levelOf(status: number, route: string): 'error' | 'warn' | 'info' | 'debug' {
+  if (status < 400 || status === 429 || answersAlways.test(route)) return 'debug';
+  if (status < 500) return 'info';
+  return status === 503 ? 'warn' : 'error';
 }
 
 /** Answers with a problem document. */

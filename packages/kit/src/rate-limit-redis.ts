@@ -84,6 +84,8 @@ function script<Result>(text: string, transformReply: (reply: Reply) => Result) 
 const HEARTBEAT_MS = 1000;
 /** While it is lost. */
 const PROBE_MS = 250;
+/** A process that starts is busy: until then a late answer is waited for again, and only a refusal is a loss. */
+const START_GRACE_MS = 3000;
 /** Answers in a row that end an episode, so that a Redis that comes and goes is one episode. */
 const PROBES_TO_RECOVER = 3;
 /**
@@ -110,6 +112,7 @@ export function connectRateLimitRedis(options: {
   const state = createState(options.onEpisode);
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
+  const openedAt = performance.now();
 
   function lose(error: Error): void {
     if (!closed && state.lose(error.message || error.name)) schedule(PROBE_MS);
@@ -122,14 +125,15 @@ export function connectRateLimitRedis(options: {
       ? await within(client.increment(options.probeKey, '1000', '0', '1', ''), options.deadlineMs)
       : new Error('not connected');
     if (closed) return;
+    const starting = state.status === 'connecting' && performance.now() - openedAt < START_GRACE_MS;
     if (answered instanceof Error) {
-      lose(answered);
+      if (!starting) lose(answered);
       connection.renewIfSilent();
     } else {
       connection.heard();
       state.answered();
     }
-    schedule(state.status === 'lost' ? PROBE_MS : HEARTBEAT_MS);
+    schedule(state.status === 'redis' ? HEARTBEAT_MS : PROBE_MS);
   }
 
   function schedule(ms: number): void {

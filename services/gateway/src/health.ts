@@ -45,10 +45,9 @@ export function mountHealth(app: FastifyInstance, ctx: GatewayContext, phase: ()
 /** How the rate limits' shared store stands; the gateway's own component of the report. */
 export function probeCache(ctx: GatewayContext): Component {
   const { status } = ctx.limitStore;
-  const lost = status === 'lost';
   return {
     name: 'cache',
-    status: lost || status === 'connecting' ? 'degraded' : 'healthy',
+    status: status === 'lost' ? 'degraded' : 'healthy',
     latency_ms: 0,
     details: { store: status === 'memory' ? 'memory' : 'redis', state: status },
   };
