@@ -87,6 +87,11 @@ async function fetchPackages(parts, progress) {
 function removeHalfDone() {
   if (!existsSync(local)) return;
   for (const name of readdirSync(local)) {
-    if (name.includes('.new-')) rmSync(join(local, name), { recursive: true, force: true });
+    if (!name.includes('.new-')) continue;
+    try {
+      rmSync(join(local, name), { recursive: true, force: true });
+    } catch {
+      // The npm of a run that was shot still writes there: it is removed the next time.
+    }
   }
 }
