@@ -46,7 +46,7 @@ async function underLock(work) {
     lock.release();
     process.exit(signal === 'SIGINT' ? 130 : 143);
   };
-  process.once('SIGINT', giveUp).once('SIGTERM', giveUp);
+  process.on('SIGINT', giveUp).on('SIGTERM', giveUp);
   try {
     await work();
   } finally {
