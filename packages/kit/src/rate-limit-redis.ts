@@ -94,6 +94,7 @@ const PROBES_TO_RECOVER = 3;
  */
 const SILENCE_MS = 3000;
 const RECONNECT_MS_MAX = 1000;
+const LATE_TIMER_MS = 20;
 
 type Status = 'connecting' | 'redis' | 'lost';
 type OnEpisode = ((kind: 'lost' | 'recovered', detail: RateLimitEpisode) => void) | undefined;
@@ -268,15 +269,19 @@ function openClient(url: string) {
 /** The result, or an Error by the deadline. A late answer is dropped: memory has answered in its place. */
 async function within<Result>(result: Promise<Result>, deadlineMs: number): Promise<Result | Error> {
   const { promise, resolve } = Promise.withResolvers<Result | Error>();
-  // After a blocked event loop timers run before sockets are read; one more turn lets an answer that is there win.
-  const timer = setTimeout(
-    () => setImmediate(() => resolve(new Error(`no answer within ${deadlineMs} ms`))),
-    deadlineMs,
-  );
+  let timer: NodeJS.Timeout;
+  // A timer that itself comes late tells of a blocked event loop: the question may not even have been sent. Redis gets
+  // its time then, once; and one more turn lets an answer that is there win, for timers run before sockets are read.
+  const wait = (again: boolean): void => {
+    const due = performance.now() + deadlineMs + LATE_TIMER_MS;
+    timer = setTimeout(() => {
+      if (again && performance.now() > due) wait(false);
+      else setImmediate(() => resolve(new Error(`no answer within ${deadlineMs} ms`)));
+    }, deadlineMs);
+  };
+  wait(true);
   result.then(resolve, (error: unknown) =>
     resolve(error instanceof Error ? error : new Error('redis failed')),
   );
-  const outcome = await promise;
-  clearTimeout(timer);
-  return outcome;
+  return promise.finally(() => clearTimeout(timer));
 }
