@@ -3,6 +3,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import type { Log } from './log.ts';
 import {
+  API_TIMEOUT_MS,
   ensureStreams,
   type eventStream,
   type Incarnations,
@@ -180,7 +181,7 @@ class Connected implements Bus {
     const stale = () => round !== this.#round || this.#closing.signal.aborted || nc.isClosed();
     for (let attempt = 0; !stale(); attempt += 1) {
       try {
-        const jsm = await jetstreamManager(nc, { checkAPI: false });
+        const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
         const found = await ensureStreams(jsm, this.#streams);
         if (stale()) return;
         this.#incarnations = found;

@@ -4,6 +4,7 @@ import { type Bus, eventStream } from './bus.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { PeerError } from './peer.ts';
+import { API_TIMEOUT_MS } from './streams.ts';
 
 /** What confirming needs. */
 export interface ConfirmOptions {
@@ -116,7 +117,7 @@ async function repeatMissing(ids: readonly string[], options: ConfirmOptions): P
 async function auditBacklog(bus: Bus): Promise<number | undefined> {
   const nc = bus.nc();
   if (nc === undefined) return undefined;
-  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
   let backlog: number | undefined;
   for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(eventStream))
     if (name.startsWith('audit')) backlog = Math.max(backlog ?? 0, num_pending + num_ack_pending);

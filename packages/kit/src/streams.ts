@@ -34,6 +34,8 @@ type Wanted = Pick<StreamConfig, 'name' | 'subjects' | 'max_age' | 'duplicate_wi
 
 const DEDUPE_WINDOW_SECONDS = 120;
 const API_NAME_IN_USE = 10_058;
+/** JetStream syncs what it makes to the disk, and a busy disk takes its time. */
+export const API_TIMEOUT_MS = 10_000;
 /** JetStream's code for a stream that is not there. */
 export const API_STREAM_NOT_FOUND = 10_059;
 

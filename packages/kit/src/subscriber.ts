@@ -12,7 +12,7 @@ import { nanos } from '@nats-io/nats-core';
 import { sql } from 'kysely';
 import { type Bus, eventStream } from './bus.ts';
 import { Deliverer, type DeliverOptions, giveBack } from './deliver.ts';
-import { API_STREAM_NOT_FOUND, isApiError } from './streams.ts';
+import { API_STREAM_NOT_FOUND, API_TIMEOUT_MS, isApiError } from './streams.ts';
 
 /** What following a durable consumer needs. */
 export interface SubscriberOptions extends DeliverOptions {
@@ -79,7 +79,7 @@ export class Subscriber {
     const { bus } = this.#options;
     const nc = bus.nc();
     if (nc === undefined) return;
-    const jsm = await jetstreamManager(nc, { checkAPI: false });
+    const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
     const info = await this.#ensureConsumer(jsm);
     const messages = await jsm
       .jetstream()
