@@ -25,7 +25,7 @@ export const asShipped: Readonly<Record<string, string>> = {
   RATE_LIMIT_REFRESH_MAX: '10000000',
   RATE_LIMIT_ADMIN_MAX: '10000000',
   RATE_LIMIT_DEFAULT_MAX: '10000000',
-  RATE_LIMIT_LOGIN_ACCOUNT_MAX: '10000000',
+  RATE_LIMIT_LOGIN_ACCOUNT_MAX: '1000000',
 };
 
 /** Runs `work` on an installation with a Postgres, a nats-server and a Redis-less edge of its own. */

@@ -61,10 +61,10 @@ async function run(plan: LoadPlan): Promise<LoadResult> {
     }),
   );
   const seconds = (performance.now() - begun) / 1000;
-  const ok: number[] = [];
+  let ok: number[] = [];
   const refused: Record<string, Summary> = {};
   for (const [status, list] of latencies) {
-    if (status < 300) ok.push(...list);
+    if (status < 300) ok = ok.concat(list);
     else refused[status] = summarise(list, 0, seconds);
   }
   return { ok: summarise(ok, errors, seconds), refused };

@@ -21,7 +21,8 @@ const hidden = [
 
 /** What a logger needs to know. */
 export interface LogOptions {
-  readonly service: string;
+  /** Left out when children name it: pino would write the field twice. */
+  readonly service?: string;
   readonly level: string;
   readonly pretty: boolean;
   readonly destination?: DestinationStream;
@@ -33,7 +34,7 @@ export function createLog(options: LogOptions): Log {
   return pino(
     {
       level: options.level,
-      base: { service: options.service },
+      base: options.service === undefined ? {} : { service: options.service },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label.toUpperCase() }) },
       redact: { paths: [...paths, 'headers.authorization', 'headers.cookie'], censor: '[hidden]' },

@@ -31,6 +31,8 @@ export type Phase = 'starting' | 'serving' | 'draining';
 /** What the services of one process share. */
 interface Process {
   readonly config: BaseConfig;
+  /** Names no service yet: each service's log does. */
+  readonly rootLog: Log;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly secrets: Secrets;
@@ -128,13 +130,13 @@ export async function run(services: readonly Service[], options: RunOptions = {}
 function openProcess(services: readonly Service[], config: BaseConfig, given: Log | undefined): Process {
   const names = services.map(({ name }) => name);
   const name = names.length === 1 && names[0] !== undefined ? names[0] : 'all-in-one';
-  const log =
+  const rootLog =
     given ??
     createLog({
-      service: name,
       level: config.LOG_LEVEL,
       pretty: config.NODE_ENV === 'development' && process.stdout.isTTY === true,
     });
+  const log = rootLog.child({ service: name });
   const metrics = createMetrics({ runtime: true });
   const secrets = openSecrets(config);
   const bus = connectBus({
@@ -156,7 +158,7 @@ function openProcess(services: readonly Service[], config: BaseConfig, given: Lo
     feed,
     log,
   });
-  return { config, log, metrics, secrets, bus, feed, peers, verifier };
+  return { config, rootLog, log, metrics, secrets, bus, feed, peers, verifier };
 }
 
 // A session's entry counts while an access token may live, a key's while a verifier may still hold the old JWKS.
@@ -165,7 +167,7 @@ const revocationsMaxAgeSeconds = (config: BaseConfig) =>
 
 async function openMember(service: Service, shared: Process): Promise<Member> {
   const { config, metrics, bus, feed, secrets, peers } = shared;
-  const log = shared.log.child({ service: service.name });
+  const log = shared.rootLog.child({ service: service.name });
   const database = openDatabase(service.name, config, log, metrics);
   const relay = createRelay({
     pool: database.pool,

@@ -17,7 +17,7 @@ export const baseSettings = {
   }),
   DATABASE_POOL_MAX: setting.integer({
     default: 8,
-    min: 1,
+    min: 2,
     max: 100,
     doc: 'Connections of one service of one process; the sum must stay under max_connections.',
   }),

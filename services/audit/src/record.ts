@@ -12,7 +12,7 @@ export const recorder = 'audit-record';
 export const record = consumer<AuditContext>({
   name: recorder,
   filter: eventSubjects,
-  handle: ({ metrics }) => {
+  handle: ({ metrics, log }) => {
     const known: KnownMonths = new Set();
     return async (tx, events, { fresh }) => {
       const rows = events.map(rowOf);
@@ -22,6 +22,7 @@ export const record = consumer<AuditContext>({
         known,
       );
       await insert(tx, rows);
+      for (const row of rows) if (grave.has(row.severity)) log.warn(lineOf(row), 'security event');
       // A repair is late by nature: it would drown what the way here takes.
       if (!fresh) return;
       const now = Date.now();
@@ -29,6 +30,19 @@ export const record = consumer<AuditContext>({
         metrics.auditLag.observe(Math.max(0, now - occurredAt.getTime()) / 1000);
     };
   },
+});
+
+const grave: ReadonlySet<string> = new Set(['warning', 'critical']);
+
+/** The fields that guide 004 §7 shows, for those who watch the logs rather than the bus. */
+const lineOf = (row: Row) => ({
+  event: row.type,
+  severity: row.severity,
+  tenant_id: row.tenantId,
+  user_id: row.userId,
+  client_ip: row.clientIp,
+  user_agent: row.userAgent,
+  trace_id: row.traceId,
 });
 
 interface Row {

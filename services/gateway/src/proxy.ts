@@ -20,6 +20,7 @@ const repeatable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 const KEEP_ALIVE_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 1000;
 const CONNECTIONS_MAX = 128;
+const PASSED_ON_BYTES_MAX = 1024 * 1024;
 /** Longer answers are passed on as they come; shorter ones in one piece, which costs less. */
 const WHOLE_ANSWER_BYTES_MAX = 64 * 1024;
 
@@ -78,7 +79,7 @@ export async function useProxy(
 
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    // The limit of the app holds: what no service would read is not carried to it.
+    // Well above what services read: they refuse, so that a sign-in too large to read still reaches the audit.
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
       const path = edgePath(request.url);
@@ -91,7 +92,14 @@ export async function useProxy(
     };
     for (const { path, below } of remote) {
       const urls = below ? [path, `${path}/*`] : [path];
-      for (const url of urls) scope.route({ method: methods, url, handler, exposeHeadRoute: false });
+      for (const url of urls)
+        scope.route({
+          method: methods,
+          url,
+          handler,
+          exposeHeadRoute: false,
+          bodyLimit: PASSED_ON_BYTES_MAX,
+        });
     }
   });
 }
