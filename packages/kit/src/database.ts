@@ -13,13 +13,21 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** Whose pool, and the server settings of its connections. */
+export interface DatabaseOwner {
+  readonly name: ServiceName;
+  readonly databaseSettings: Readonly<Record<string, string>>;
+}
+
 /** Opens a service's pool under its own role; every query's time goes to `db_query_duration_seconds`. */
-export function openDatabase(service: ServiceName, config: BaseConfig, log: Log, metrics: Metrics): Database {
+export function openDatabase(owner: DatabaseOwner, config: BaseConfig, log: Log, metrics: Metrics): Database {
+  const service = owner.name;
   const opened = connect<unknown>({
     url: config.DATABASE_URL,
     service,
     poolMax: config.DATABASE_POOL_MAX,
     applicationName: `gatehouse-${service}`,
+    settings: owner.databaseSettings,
     loginRoles: !config.DATABASE_SET_ROLE,
     onPoolError: (err: Error) => log.warn({ err }, 'database connection lost'),
   });

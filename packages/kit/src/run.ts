@@ -168,7 +168,7 @@ const revocationsMaxAgeSeconds = (config: BaseConfig) =>
 async function openMember(service: Service, shared: Process): Promise<Member> {
   const { config, metrics, bus, feed, secrets, peers } = shared;
   const log = shared.rootLog.child({ service: service.name });
-  const database = openDatabase(service.name, config, log, metrics);
+  const database = openDatabase(service, config, log, metrics);
   const relay = createRelay({
     pool: database.pool,
     bus,

@@ -19,6 +19,8 @@ export interface ConnectOptions {
    * A user that *is* `gatehouse_<service>` is recognised without this.
    */
   readonly loginRoles?: boolean;
+  /** Server settings of each connection, such as `{ enable_seqscan: 'off' }`; they travel in the start-up packet. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** Hears of connections that broke while nobody waited on them (Postgres restarted). They are replaced by themselves. */
   readonly onPoolError?: (error: Error) => void;
 }
@@ -61,6 +63,7 @@ export const connect = <DB>(options: ConnectOptions): Connection<DB> => {
     '-c timezone=UTC',
     // Compiling a plan takes longer than any query we have.
     '-c jit=off',
+    ...Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`),
     `-c search_path=${options.service}`,
     assumesRole ? `-c role=${role}` : '',
   ].filter((setting) => setting !== '');

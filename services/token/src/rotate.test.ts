@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { questions } from '@gatehouse/kit';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { rotationSql } from './rotate.ts';
+import { rotationSql } from './spend.ts';
 import { startToken, type TestToken } from './testing.ts';
 
 let service: TestToken;

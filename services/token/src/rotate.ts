@@ -1,43 +1,10 @@
-import { EVENT_LANE, newId, OUTBOX_INSERT, Problem } from '@gatehouse/kit';
+import { EVENT_LANE, Problem } from '@gatehouse/kit';
 import Type from 'typebox';
-import { type AccessGrant, grantTimes } from './access-token.ts';
+import type { AccessGrant } from './access-token.ts';
 import { route, type TokenContext } from './context.ts';
-import { hashOf, isRefreshToken, type RefreshToken } from './refresh-token.ts';
+import { hashOf, isRefreshToken } from './refresh-token.ts';
 import { judgeRefused, type Presented } from './refused-refresh.ts';
-
-/**
- * The whole rotation in one statement, whose WHERE is the verdict: of any number of racing requests one finds the token
- * unspent, the others wait for its row and then do not. The successor and the event are stored with it or not at all.
- *
- * The session is read, not locked: a revocation that commits at this moment leaves a successor in a session that is
- * over, which no later statement will take, and an access token that the revocation feed names.
- *
- * "Not revoked" is written as a coalesce to hide it from the planner: plans of named statements are kept, and one made
- * while the tables are small would go through the partial indexes of all live sessions, for ever.
- */
-export const rotationSql = (accessTtlSeconds: number): string => `
-  with spent as (
-    update refresh_token as t
-    set consumed_at = now(), consumed_ip = $3, consumed_agent = $4
-    from session s, subject u, tenant_state n
-    where t.hash = $1 and t.consumed_at is null and t.expires_at > now()
-      and s.id = t.family_id and coalesce(s.revoked_at, 'infinity') = 'infinity' and s.expires_at > now()
-      and u.user_id = s.user_id and u.status = 'active'
-      and n.tenant_id = s.tenant_id and n.status = 'active'
-    returning t.family_id, t.generation, s.user_id, s.tenant_id, s.scope, s.expires_at, u.roles
-  ), successor as (
-    insert into refresh_token (hash, family_id, generation, expires_at)
-    select $2, family_id, generation + 1, least(now() + $5::int4 * interval '1 second', expires_at) from spent
-  ), event as (
-    ${OUTBOX_INSERT}
-    select $6, ${EVENT_LANE}, 'session.refreshed', 'session.refreshed', tenant_id, 'session:' || family_id,
-      jsonb_build_object('user_id', user_id, 'client_ip', $3::text, 'user_agent', $4::text,
-        'session_id', family_id, 'generation', generation + 1), $7
-    from spent
-  )
-  select user_id, tenant_id, family_id as session_id, to_json(roles)::text as roles, scope,
-    ${grantTimes('expires_at', accessTtlSeconds)}
-  from spent`;
+import { createSpend } from './spend.ts';
 
 /** Trades a refresh token for a new pair (contract §4). */
 export const rotate = route({
@@ -63,7 +30,7 @@ export const rotate = route({
     'database_unavailable',
   ],
   run: (ctx) => {
-    const spend = spender(ctx);
+    const spend = createSpend(ctx);
     const results = resultsOf(ctx);
     return async ({ body, client, trace }) => {
       const token = body.refresh_token;
@@ -94,18 +61,6 @@ export const rotate = route({
     };
   },
 });
-
-type Spend = (presented: Presented, successor: RefreshToken) => Promise<AccessGrant | undefined>;
-
-function spender(ctx: TokenContext): Spend {
-  const { pool, config } = ctx;
-  const text = rotationSql(config.ACCESS_TOKEN_TTL_SECONDS);
-  const idle = config.REFRESH_IDLE_TTL_SECONDS;
-  return async ({ hash, client, trace }, successor) => {
-    const values = [hash, successor.hash, client.ip, client.userAgent, idle, newId(), trace.traceparent];
-    return (await pool.query<AccessGrant>({ name: 'rotate', text, values })).rows[0];
-  };
-}
 
 /** Child counters, so that counting a refresh hashes no labels. */
 function resultsOf({ metrics }: TokenContext) {

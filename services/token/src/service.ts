@@ -26,6 +26,19 @@ import { settingFaults, tokenSettings } from './settings.ts';
 import { reloadKeys, tickKeys } from './tick-keys.ts';
 import { verificationKeys } from './verification-keys.ts';
 
+/**
+ * Every statement of the hot paths reaches a few rows by a key. Plans of named statements are kept, and one made on the
+ * first day, while a scan of the whole table is cheap, cost 50 times as much an hour later: until autovacuum came by.
+ */
+const byKeysOnly = {
+  plan_cache_mode: 'force_generic_plan',
+  enable_seqscan: 'off',
+  enable_bitmapscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  enable_material: 'off',
+};
+
 /** Sessions, refresh rotation, signing keys, revocation. */
 export const token = defineService<typeof tokenSettings, TokenDatabase, TokenParts>({
   name: 'token',
@@ -45,6 +58,7 @@ export const token = defineService<typeof tokenSettings, TokenDatabase, TokenPar
   ],
   answers: [openSession, putSubjects, putTenant, revokeUserSessions, sessionStatus, verificationKeys],
   jobs: [tickKeys, reloadKeys, purge, countSessions],
+  databaseSettings: byKeysOnly,
   open: async (ctx) => {
     const ring = openKeyRing(ctx);
     return {
