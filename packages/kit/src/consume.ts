@@ -27,7 +27,7 @@ export interface ConsumerDefinition<Ctx> {
   readonly name: string;
   /** NATS subjects, e.g. `auth.>`; several must not overlap. */
   readonly filter: string | readonly string[];
-  /** Most events in one transaction; 500 unless given. */
+  /** Most events in one transaction; 128 unless given. */
   readonly batchMax?: number;
   /** Wait before the second delivery of an event that failed, 500 unless given; doubles up to half a minute. */
   readonly retryMs?: number;
@@ -68,7 +68,7 @@ export async function startConsumer(
   definition: ConsumerDefinition<never>,
   ctx: ConsumerContext,
 ): Promise<RunningConsumer> {
-  const { name, filter, batchMax = 500 } = definition;
+  const { name, filter, batchMax = 128 } = definition;
   const subscriber = new Subscriber({
     ...{ db: ctx.db, bus: ctx.bus, log: ctx.log, metrics: ctx.metrics },
     ...{ name, batchMax, filters: typeof filter === 'string' ? [filter] : [...filter] },

@@ -42,7 +42,7 @@ const SWEEP_MS = 250;
 const STRAGGLERS_EVERY_MS = 5_000;
 /** Pokes within this time go into one batch: one flush of the disk commits a whole group of requests. */
 const GATHER_MS = 2;
-const EVENT_BATCH_MAX = 500;
+const EVENT_BATCH_MAX = 128;
 const REVOCATION_BATCH_MAX = 50;
 
 /** Makes the relay of a service; `start()` it once the database is migrated. */
