@@ -76,7 +76,7 @@ describe('the audit trail', () => {
     const rows = await database.query(
       `select indexdef from pg_indexes where schemaname = 'audit' and tablename = 'event_203701'`,
     );
-    expect(rows).toHaveLength(4);
+    expect(rows).toHaveLength(5);
     const constraints = await database.query(
       `select contype from pg_constraint where conrelid = 'audit.event_203701'::regclass and contype <> 'n'`,
     );

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { questions } from '@gatehouse/kit';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { byKeysOnly } from './planner.ts';
 import { rotationSql } from './spend.ts';
 import { startToken, type TestToken } from './testing.ts';
 
@@ -351,16 +352,21 @@ test('the rotation reaches every table by an index', async () => {
   expect(plan).not.toContain('Seq Scan');
 });
 
-// Few rows make a sequential scan cheap: forbidding it shows whether the statement needs one.
 async function planOf(statement: string): Promise<string> {
   const { database } = service.platform;
+  const settings = Object.entries(byKeysOnly)
+    .map(([name, value]) => `set ${name} = ${value}`)
+    .join(' ');
   await database.query(`create function token.plan_of(statement text) returns setof text language plpgsql
-    set search_path = token set enable_seqscan = off as $$ begin return query execute 'explain ' || statement; end $$`);
+    set search_path = token ${settings} as $$ begin return query execute 'explain ' || statement; end $$`);
   const values: Record<string, string> = {
-    $1: `'\\x00'::bytea`,
-    $2: `'\\x01'::bytea`,
-    $5: '1',
-    $6: 'gen_random_uuid()',
+    $1: `'{\\\\x00}'`,
+    $2: `'{\\\\x01}'`,
+    $3: `'{127.0.0.1}'`,
+    $4: `'{agent}'`,
+    $5: 'array[gen_random_uuid()]',
+    $6: 'array[null]',
+    $7: '1',
   };
   const filled = statement.replace(/\$\d/g, (name) => values[name] ?? 'null');
   const rows = await database.query<{ line: string }>('select token.plan_of($1) as line', [filled]);

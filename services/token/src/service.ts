@@ -13,6 +13,7 @@ import { listSessions } from './list-sessions.ts';
 import { logout } from './logout.ts';
 import { ensureKeys, lockKeys } from './managed-keys.ts';
 import { openSession } from './open-session.ts';
+import { byKeysOnly } from './planner.ts';
 import { purge } from './purge.ts';
 import { putSubjects } from './put-subjects.ts';
 import { putTenant } from './put-tenant.ts';
@@ -25,19 +26,6 @@ import { sessionStatus } from './session-status.ts';
 import { settingFaults, tokenSettings } from './settings.ts';
 import { reloadKeys, tickKeys } from './tick-keys.ts';
 import { verificationKeys } from './verification-keys.ts';
-
-/**
- * Every statement of the hot paths reaches a few rows by a key. Plans of named statements are kept, and one made on the
- * first day, while a scan of the whole table is cheap, cost 50 times as much an hour later: until autovacuum came by.
- */
-const byKeysOnly = {
-  plan_cache_mode: 'force_generic_plan',
-  enable_seqscan: 'off',
-  enable_bitmapscan: 'off',
-  enable_hashjoin: 'off',
-  enable_mergejoin: 'off',
-  enable_material: 'off',
-};
 
 /** Sessions, refresh rotation, signing keys, revocation. */
 export const token = defineService<typeof tokenSettings, TokenDatabase, TokenParts>({
