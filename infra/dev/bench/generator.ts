@@ -17,8 +17,9 @@ function shooterOf(plan: LoadPlan, connection: Connection, index: number): Shoot
     };
   }
   if (plan.kind === 'login') {
-    const account = plan.accounts?.[index % plan.accounts.length];
-    return () => connection.send('POST', '/api/auth/login', JSON.stringify(account));
+    const { email, password } = plan.accounts?.[index % plan.accounts.length] ?? {};
+    const body = JSON.stringify({ email, password });
+    return () => connection.send('POST', '/api/auth/login', body);
   }
   const tokens = plan.tokens ?? [];
   let turn = index;
