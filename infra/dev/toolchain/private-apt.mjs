@@ -15,15 +15,13 @@ import { onPath, run } from './command.mjs';
 import { SetupFault } from './fault.mjs';
 import { local } from './places.mjs';
 
-// One list for what differs between the families: where the packages come from and who signs them.
+// One list for what differs between the families; where the packages come from, the machine's own sources say.
 const FAMILIES = {
   debian: {
-    uri: 'http://deb.debian.org/debian',
     keyring: '/usr/share/keyrings/debian-archive-keyring.gpg',
     components: 'main',
   },
   ubuntu: {
-    uri: 'http://archive.ubuntu.com/ubuntu',
     keyring: '/usr/share/keyrings/ubuntu-archive-keyring.gpg',
     components: 'main universe',
   },
@@ -130,7 +128,7 @@ async function writeSettings(work, family, suites) {
   return file;
 }
 
-/** The mirror and the keyring this machine uses itself, where they can be told. */
+/** The mirror and the keyring this machine uses itself. @throws SetupFault when its sources name none. */
 function machineSource(family) {
   const folder = '/etc/apt/sources.list.d';
   const names = existsSync(folder)
@@ -146,7 +144,9 @@ function machineSource(family) {
     const keyring = /^Signed-By:\s*(\/\S+)/m.exec(text)?.[1] ?? family.keyring;
     return { uri, keyring };
   }
-  return { uri: family.uri, keyring: family.keyring };
+  throw new SetupFault(
+    `apt on this machine names no ${family.name} archive in /etc/apt: add one, or give the server (nats-server by NATS_SERVER, redis-server by REDIS_SERVER)`,
+  );
 }
 
 function explain(output, target) {
