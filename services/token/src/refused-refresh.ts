@@ -107,19 +107,6 @@ async function punish(ctx: TokenContext, found: Found, presented: Presented): Pr
     return ended;
   });
   settle(ctx, condemned ?? []);
-  if (condemned === undefined) return;
-  ctx.log.warn(
-    {
-      event: 'security.refresh_replay_detected',
-      tenant_id: found.tenant_id,
-      user_id: found.user_id,
-      session_id: found.session_id,
-      client_ip: presented.client.ip,
-      user_agent: presented.client.userAgent,
-      trace_id: presented.trace.traceId,
-    },
-    'refresh token replayed',
-  );
 }
 
 async function tellReplay(tx: TokenTransaction, found: Found, { client, trace }: Presented): Promise<void> {
