@@ -71,12 +71,30 @@ describe('tracing', () => {
       (one) => one.trace_id === traceId,
     );
     expect(event.trace_id).toBe(traceId);
-    await eventually(() => {
-      const names = spans.filter((span) => span.traceId === traceId).map(({ name }) => name);
-      expect(names).toEqual(expect.arrayContaining([expect.stringContaining('POST')]));
-      expect(names).toEqual(expect.arrayContaining([expect.stringMatching(/^pg(-pool)?[.:]/)]));
-      expect(names).toEqual(expect.arrayContaining([expect.stringMatching(/publish/i)]));
-      expect(names).toEqual(expect.arrayContaining([expect.stringMatching(/consume|audit/i)]));
-    }, 15_000);
+    await eventually(() => expectWholeRoad(traceId), 15_000);
+  });
+
+  it('requests whose events travel in one batch each have the whole road in their own trace', async () => {
+    const { email, password } = await newPerson(platform.api);
+    const tokens: string[] = [];
+    for (let count = 0; count < 6; count += 1) {
+      const { body } = await platform.api.post('/api/auth/login', { email, password });
+      tokens.push(body.access_token as string);
+    }
+    const traces = await Promise.all(
+      tokens.map(async (token, index) => {
+        const traceId = `${index}cf92f3577b34da6a3ce929d0e0e4736`;
+        const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-01` };
+        expect((await platform.api.post('/api/auth/logout', {}, { headers, token })).status).toBe(204);
+        return traceId;
+      }),
+    );
+    await eventually(() => traces.forEach(expectWholeRoad), 15_000);
   });
 });
+
+function expectWholeRoad(traceId: string): void {
+  const names = spans.filter((span) => span.traceId === traceId).map(({ name }) => name);
+  for (const step of [/POST/, /^pg(-pool)?[.:]/, /publish/, /consume/])
+    expect(names).toEqual(expect.arrayContaining([expect.stringMatching(step)]));
+}

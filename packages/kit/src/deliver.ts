@@ -14,8 +14,7 @@ import {
 } from './inbox.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { linkTo } from './relay-batch.ts';
-import { inSpan } from './trace.ts';
+import { inBatchSpan } from './trace.ts';
 
 /** What dealing with messages needs. */
 export interface DeliverOptions {
@@ -139,16 +138,10 @@ export class Deliverer {
   async #handle(events: readonly IncomingEvent[], trial?: string): Promise<void> {
     const { db, metrics, name: consumer, handle } = this.#options;
     const work = { consumer, events, handle, ...(trial === undefined ? {} : { trial }) };
-    const handled = await inSpan(`consume ${consumer}`, events[0]?.traceparent, 'consumer', async (span) => {
-      if (span.isRecording()) {
-        span.setAttributes({ 'messaging.system': 'nats', 'messaging.batch.message_count': events.length });
-        linkTo(
-          span,
-          events.slice(1).map(({ traceparent }) => traceparent),
-        );
-      }
-      return handleOnce(db, work);
-    });
+    const traceparents = events.map(({ traceparent }) => traceparent);
+    const handled = await inBatchSpan(`consume ${consumer}`, traceparents, 'consumer', () =>
+      handleOnce(db, work),
+    );
     if (handled > 0) metrics.eventsConsumed.inc({ consumer, result: 'ok' }, handled);
     if (handled < events.length)
       metrics.eventsConsumed.inc({ consumer, result: 'duplicate' }, events.length - handled);

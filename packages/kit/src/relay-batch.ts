@@ -1,8 +1,7 @@
-import { type Span, trace } from '@opentelemetry/api';
 import type { Pool, PoolClient } from 'pg';
 import type { Metrics } from './metrics.ts';
 import type { Outgoing, Publisher, PublishOutcome } from './publish.ts';
-import { inSpan } from './trace.ts';
+import { inBatchSpan } from './trace.ts';
 
 /** What one batch came to. */
 export interface BatchResult {
@@ -128,33 +127,12 @@ function count(messages: readonly Outgoing[], { acked }: PublishOutcome, metrics
   for (const [type, published] of byType) metrics.eventsPublished.inc({ type }, published);
 }
 
-/** One span a batch: a child of the trace of its first event, linked to those of the others. */
 function publishTraced(messages: readonly Outgoing[], options: BatchOptions): Promise<PublishOutcome> {
-  return inSpan('publish events', traceparentOf(messages[0]), 'producer', (span) => {
-    if (span.isRecording()) describe(span, messages);
-    return options.publisher.publish(messages, PUBLISH_DEADLINE_MS);
-  });
+  return inBatchSpan('publish events', messages.map(traceparentOf), 'producer', () =>
+    options.publisher.publish(messages, PUBLISH_DEADLINE_MS),
+  );
 }
 
-function describe(span: Span, messages: readonly Outgoing[]): void {
-  span.setAttributes({
-    'messaging.system': 'nats',
-    'messaging.operation.type': 'send',
-    'messaging.batch.message_count': messages.length,
-  });
-  linkTo(span, messages.slice(1).map(traceparentOf));
-}
-
-/** Links a span to other traces; at most 128 of them, which is what SDKs keep. */
-export function linkTo(span: Span, traceparents: readonly (string | null)[]): void {
-  for (const traceparent of new Set(traceparents.slice(0, 128))) {
-    const [, traceId, spanId, flags] = traceparent?.split('-') ?? [];
-    if (traceId === undefined || spanId === undefined || flags === undefined) continue;
-    const context = { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
-    if (trace.isSpanContextValid(context)) span.addLink({ context });
-  }
-}
-
-function traceparentOf(message: Outgoing | undefined): string | null {
-  return message === undefined ? null : (/\r\ntraceparent: (.*)\r\n/.exec(message.head)?.[1] ?? null);
+function traceparentOf(message: Outgoing): string | null {
+  return /\r\ntraceparent: (.*)\r\n/.exec(message.head)?.[1] ?? null;
 }

@@ -54,6 +54,7 @@ export function traceIdOf(traceparent: string | null | undefined): string | null
 }
 
 const tracer = trace.getTracer('gatehouse');
+const kinds = { producer: SpanKind.PRODUCER, consumer: SpanKind.CONSUMER, internal: SpanKind.INTERNAL };
 
 /** Runs `work` in a span that continues `traceparent`; free when telemetry is off. */
 export async function inSpan<T>(
@@ -63,10 +64,7 @@ export async function inSpan<T>(
   work: (span: Span) => Promise<T>,
 ): Promise<T> {
   const parent = traceparent ? propagation.extract(context.active(), { traceparent }) : context.active();
-  const spanKind = { producer: SpanKind.PRODUCER, consumer: SpanKind.CONSUMER, internal: SpanKind.INTERNAL }[
-    kind
-  ];
-  return tracer.startActiveSpan(name, { kind: spanKind }, parent, async (span) => {
+  return tracer.startActiveSpan(name, { kind: kinds[kind] }, parent, async (span) => {
     try {
       return await work(span);
     } catch (error) {
@@ -74,6 +72,39 @@ export async function inSpan<T>(
       throw error;
     } finally {
       span.end();
+    }
+  });
+}
+
+/**
+ * Runs `work` in one span for a batch of messages. It continues the trace of the first; every other trace in the batch
+ * gets a span of its own, linked to the one that did the work, so that whoever opens that trace sees the step in it.
+ */
+export async function inBatchSpan<T>(
+  name: string,
+  traceparents: readonly (string | null | undefined)[],
+  kind: 'producer' | 'consumer',
+  work: () => Promise<T>,
+): Promise<T> {
+  const [first, ...others] = new Set(traceparents);
+  return inSpan(name, first, kind, async (span) => {
+    if (!span.isRecording()) return work();
+    span.setAttributes({
+      'messaging.system': 'nats',
+      'messaging.operation.type': kind === 'producer' ? 'send' : 'process',
+      'messaging.batch.message_count': traceparents.length,
+    });
+    const links = [{ context: span.spanContext() }];
+    const spans = others
+      .filter((traceparent) => traceparent)
+      .map((traceparent) => {
+        const parent = propagation.extract(context.active(), { traceparent });
+        return tracer.startSpan(name, { kind: kinds[kind], links }, parent);
+      });
+    try {
+      return await work();
+    } finally {
+      for (const one of spans) one.end();
     }
   });
 }
