@@ -11,7 +11,7 @@ declare
   role_name text;
   database_owner text := (select pg_get_userbyid(datdba) from pg_database where datname = current_database());
 begin
-  foreach role_name in array array['gatehouse_auth', 'gatehouse_token', 'gatehouse_audit', 'gatehouse_gateway'] loop
+  foreach role_name in array array['gatehouse_auth', 'gatehouse_token', 'gatehouse_audit', 'gatehouse_gateway', 'gatehouse_natsid'] loop
     begin
       execute format('create role %I nologin', role_name);
     exception when duplicate_object or unique_violation then
@@ -31,3 +31,4 @@ $$;
 --   alter role gatehouse_token   login password '...';
 --   alter role gatehouse_audit   login password '...';
 --   alter role gatehouse_gateway login password '...';
+--   alter role gatehouse_natsid login password '...';

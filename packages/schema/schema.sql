@@ -437,3 +437,338 @@ grant usage on gateway.outbox_sequence_seq to gatehouse_gateway;
 alter default privileges in schema gateway grant delete, insert, select, update on tables to gatehouse_gateway;
 alter default privileges in schema gateway grant usage on sequences to gatehouse_gateway;
 
+-- schema natsid
+
+grant usage on schema natsid to gatehouse_natsid;
+
+create table natsid.account (
+  id uuid not null,
+  operator_id uuid not null,
+  tenant_id uuid,
+  name text not null,
+  public_key text not null,
+  secret_id uuid,
+  kind text not null default 'account'::text,
+  claims jsonb not null default '{}'::jsonb,
+  expires_at timestamp with time zone,
+  jwt text not null,
+  jwt_iat bigint not null,
+  jwt_sha256 bytea not null,
+  state text not null default 'active'::text,
+  state_at timestamp with time zone not null default now(),
+  purge_consent boolean not null default false,
+  revision bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint account_kind_check CHECK ((kind = ANY (ARRAY['account'::text, 'system'::text]))),
+  constraint account_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES natsid.operator(id),
+  constraint account_pkey PRIMARY KEY (id),
+  constraint account_public_key_key UNIQUE (public_key),
+  constraint account_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES natsid.secret(id),
+  constraint account_state_check CHECK ((state = ANY (ARRAY['active'::text, 'locked'::text, 'purging'::text, 'deleting'::text, 'deleted'::text])))
+);
+create table natsid.account_key (
+  id uuid not null,
+  account_id uuid not null,
+  public_key text not null,
+  secret_id uuid,
+  role_name text,
+  scope jsonb,
+  revision bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint account_key_account_id_fkey FOREIGN KEY (account_id) REFERENCES natsid.account(id) ON DELETE CASCADE,
+  constraint account_key_check CHECK (((role_name IS NULL) = (scope IS NULL))),
+  constraint account_key_pkey PRIMARY KEY (id),
+  constraint account_key_public_key_key UNIQUE (public_key),
+  constraint account_key_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES natsid.secret(id)
+);
+create table natsid.account_sync (
+  cluster_id uuid not null,
+  account_id uuid not null,
+  state text not null default 'pending'::text,
+  wanted bigint not null default 1,
+  proven bigint not null default 0,
+  servers jsonb not null default '{}'::jsonb,
+  attempts integer not null default 0,
+  next_at timestamp with time zone not null default now(),
+  error text,
+  proven_at timestamp with time zone,
+  constraint account_sync_account_id_fkey FOREIGN KEY (account_id) REFERENCES natsid.account(id) ON DELETE CASCADE,
+  constraint account_sync_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES natsid.cluster(id) ON DELETE CASCADE,
+  constraint account_sync_pkey PRIMARY KEY (cluster_id, account_id),
+  constraint account_sync_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'in_sync'::text, 'drifted'::text, 'unreachable'::text, 'operator_key_untrusted'::text, 'refused'::text])))
+);
+create table natsid.allowance (
+  tenant_id uuid not null,
+  operator_id uuid not null,
+  accounts_max integer not null,
+  limits_max jsonb not null default '{}'::jsonb,
+  revision bigint not null default 1,
+  updated_at timestamp with time zone not null default now(),
+  constraint allowance_accounts_max_check CHECK ((accounts_max >= 0)),
+  constraint allowance_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES natsid.operator(id) ON DELETE CASCADE,
+  constraint allowance_pkey PRIMARY KEY (tenant_id, operator_id)
+);
+create table natsid.cluster (
+  id uuid not null,
+  operator_id uuid not null,
+  name text not null,
+  servers text[] not null,
+  secret_id uuid,
+  description text not null default ''::text,
+  own boolean not null default false,
+  resolver text not null default 'unknown'::text,
+  health jsonb not null default '{}'::jsonb,
+  healthy boolean not null default false,
+  checked_at timestamp with time zone,
+  synced_at timestamp with time zone,
+  lease_holder uuid,
+  lease_until timestamp with time zone,
+  full_sync_due_at timestamp with time zone not null default now(),
+  revision bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint cluster_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES natsid.operator(id),
+  constraint cluster_pkey PRIMARY KEY (id),
+  constraint cluster_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES natsid.secret(id)
+);
+create table natsid.cluster_server (
+  cluster_id uuid not null,
+  server_name text not null,
+  server_id text not null,
+  version text not null default ''::text,
+  state text not null,
+  health jsonb not null default '{}'::jsonb,
+  seen_at timestamp with time zone not null default now(),
+  constraint cluster_server_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES natsid.cluster(id) ON DELETE CASCADE,
+  constraint cluster_server_pkey PRIMARY KEY (cluster_id, server_name),
+  constraint cluster_server_state_check CHECK ((state = ANY (ARRAY['in_sync'::text, 'drifted'::text, 'unreachable'::text, 'operator_key_untrusted'::text])))
+);
+create table natsid.credential (
+  id uuid not null,
+  user_id uuid not null,
+  account_id uuid not null,
+  public_key text not null,
+  issuer_key text not null,
+  jti text not null,
+  jwt_sha256 bytea not null,
+  iat bigint not null,
+  issued_at timestamp with time zone not null default now(),
+  expires_at timestamp with time zone,
+  superseded_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  last_seen_at timestamp with time zone,
+  issued_by text,
+  constraint credential_account_id_fkey FOREIGN KEY (account_id) REFERENCES natsid.account(id) ON DELETE CASCADE,
+  constraint credential_pkey PRIMARY KEY (id)
+);
+create table natsid.dead_letter (
+  id uuid not null default gen_random_uuid(),
+  consumer text not null,
+  event_id uuid,
+  type text not null,
+  subject text not null,
+  headers jsonb not null default '{}'::jsonb,
+  payload bytea not null,
+  reason text not null,
+  deliveries integer not null,
+  created_at timestamp with time zone not null default now(),
+  replayed_at timestamp with time zone,
+  constraint dead_letter_pkey PRIMARY KEY (id)
+);
+create table natsid.encryption_instance (
+  instance_id uuid not null,
+  service text not null,
+  key_ids text[] not null,
+  started_at timestamp with time zone not null default now(),
+  seen_at timestamp with time zone not null default now(),
+  constraint encryption_instance_pkey PRIMARY KEY (instance_id)
+);
+create table natsid.encryption_key (
+  id text not null,
+  check_value bytea not null,
+  state text not null,
+  created_at timestamp with time zone not null default now(),
+  primary_at timestamp with time zone,
+  retiring_at timestamp with time zone,
+  drained_at timestamp with time zone,
+  destroyed_at timestamp with time zone,
+  constraint encryption_key_pkey PRIMARY KEY (id),
+  constraint encryption_key_state_check CHECK ((state = ANY (ARRAY['staged'::text, 'primary'::text, 'retiring'::text, 'drained'::text, 'destroyed'::text])))
+);
+create table natsid.foreign_account (
+  cluster_id uuid not null,
+  public_key text not null,
+  issuer text,
+  name text,
+  servers text[] not null default '{}'::text[],
+  first_seen_at timestamp with time zone not null default now(),
+  seen_at timestamp with time zone not null default now(),
+  constraint foreign_account_cluster_id_fkey FOREIGN KEY (cluster_id) REFERENCES natsid.cluster(id) ON DELETE CASCADE,
+  constraint foreign_account_pkey PRIMARY KEY (cluster_id, public_key)
+);
+create table natsid.inbox (
+  consumer text not null,
+  event_id uuid not null,
+  received_at timestamp with time zone not null default now(),
+  constraint inbox_pkey PRIMARY KEY (consumer, event_id)
+);
+create table natsid.nats_user (
+  id uuid not null,
+  account_id uuid not null,
+  name text not null,
+  public_key text not null,
+  secret_id uuid,
+  role_id uuid,
+  claims jsonb not null default '{}'::jsonb,
+  ttl_seconds integer,
+  state text not null default 'active'::text,
+  last_seen_at timestamp with time zone,
+  revision bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint nats_user_account_id_fkey FOREIGN KEY (account_id) REFERENCES natsid.account(id) ON DELETE CASCADE,
+  constraint nats_user_pkey PRIMARY KEY (id),
+  constraint nats_user_public_key_key UNIQUE (public_key),
+  constraint nats_user_role_id_fkey FOREIGN KEY (role_id) REFERENCES natsid.account_key(id),
+  constraint nats_user_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES natsid.secret(id),
+  constraint nats_user_state_check CHECK ((state = ANY (ARRAY['active'::text, 'revoked'::text]))),
+  constraint nats_user_ttl_seconds_check CHECK ((ttl_seconds > 0))
+);
+create table natsid.operator (
+  id uuid not null,
+  name text not null,
+  public_key text not null,
+  secret_id uuid,
+  claims jsonb not null default '{}'::jsonb,
+  jwt text not null,
+  jwt_iat bigint not null,
+  system_account_id uuid,
+  open_to_tenants boolean not null default false,
+  own boolean not null default false,
+  revision bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint operator_pkey PRIMARY KEY (id),
+  constraint operator_public_key_key UNIQUE (public_key),
+  constraint operator_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES natsid.secret(id),
+  constraint operator_system_account FOREIGN KEY (system_account_id) REFERENCES natsid.account(id) DEFERRABLE INITIALLY DEFERRED
+);
+create table natsid.operator_key (
+  id uuid not null,
+  operator_id uuid not null,
+  public_key text not null,
+  secret_id uuid,
+  state text not null,
+  created_at timestamp with time zone not null default now(),
+  constraint operator_key_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES natsid.operator(id) ON DELETE CASCADE,
+  constraint operator_key_pkey PRIMARY KEY (id),
+  constraint operator_key_public_key_key UNIQUE (public_key),
+  constraint operator_key_secret_id_fkey FOREIGN KEY (secret_id) REFERENCES natsid.secret(id),
+  constraint operator_key_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'active'::text, 'retiring'::text])))
+);
+create table natsid.outbox (
+  id uuid not null,
+  lane smallint not null default 1,
+  type text not null,
+  subject text not null,
+  tenant_id uuid,
+  aggregate text not null,
+  sequence bigint not null generated always as identity,
+  data jsonb not null,
+  traceparent text,
+  occurred_at timestamp with time zone not null default now(),
+  published_at timestamp with time zone,
+  attempts integer not null default 0,
+  constraint outbox_pkey PRIMARY KEY (id)
+) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+create table natsid.reencryption (
+  id uuid not null,
+  to_key_id text not null,
+  state text not null,
+  cursor_id uuid,
+  rewrapped bigint not null default 0,
+  total bigint not null default 0,
+  error text,
+  started_by text,
+  started_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint reencryption_pkey PRIMARY KEY (id),
+  constraint reencryption_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text]))),
+  constraint reencryption_to_key_id_fkey FOREIGN KEY (to_key_id) REFERENCES natsid.encryption_key(id)
+);
+create table natsid.revocation (
+  account_id uuid not null,
+  public_key text not null,
+  before bigint not null,
+  until timestamp with time zone,
+  reason text,
+  created_at timestamp with time zone not null default now(),
+  constraint revocation_account_id_fkey FOREIGN KEY (account_id) REFERENCES natsid.account(id) ON DELETE CASCADE,
+  constraint revocation_pkey PRIMARY KEY (account_id, public_key)
+);
+create table natsid.secret (
+  id uuid not null,
+  kind text not null,
+  public_key text not null,
+  sealed text not null,
+  key_id text not null,
+  created_at timestamp with time zone not null default now(),
+  constraint secret_kind_check CHECK ((kind = ANY (ARRAY['operator'::text, 'operator_signing'::text, 'account'::text, 'account_signing'::text, 'user'::text, 'curve'::text, 'creds'::text, 'canary'::text]))),
+  constraint secret_pkey PRIMARY KEY (id)
+);
+
+CREATE INDEX account_by_operator ON natsid.account USING btree (operator_id, created_at DESC, id DESC);
+CREATE INDEX account_by_tenant ON natsid.account USING btree (tenant_id, created_at DESC, id DESC);
+CREATE INDEX account_key_by_account ON natsid.account_key USING btree (account_id, created_at DESC, id DESC);
+CREATE UNIQUE INDEX account_key_role ON natsid.account_key USING btree (account_id, lower(role_name)) WHERE (role_name IS NOT NULL);
+CREATE UNIQUE INDEX account_name ON natsid.account USING btree (operator_id, lower(name)) WHERE (state <> 'deleted'::text);
+CREATE INDEX account_sync_by_account ON natsid.account_sync USING btree (account_id);
+CREATE INDEX account_sync_due ON natsid.account_sync USING btree (cluster_id, next_at) WHERE (proven < wanted);
+CREATE INDEX account_unfinished ON natsid.account USING btree (state) WHERE (state <> 'active'::text);
+CREATE INDEX cluster_by_operator ON natsid.cluster USING btree (operator_id);
+CREATE UNIQUE INDEX cluster_name ON natsid.cluster USING btree (lower(name));
+CREATE INDEX credential_by_account ON natsid.credential USING btree (account_id, issued_at DESC, id DESC);
+CREATE INDEX credential_by_hash ON natsid.credential USING btree (jwt_sha256);
+CREATE INDEX credential_by_user ON natsid.credential USING btree (user_id, issued_at DESC, id DESC);
+CREATE INDEX dead_letter_open ON natsid.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE UNIQUE INDEX encryption_key_primary ON natsid.encryption_key USING btree (state) WHERE (state = 'primary'::text);
+CREATE INDEX inbox_received ON natsid.inbox USING btree (received_at);
+CREATE INDEX nats_user_by_account ON natsid.nats_user USING btree (account_id, created_at DESC, id DESC);
+CREATE INDEX nats_user_by_role ON natsid.nats_user USING btree (role_id) WHERE (role_id IS NOT NULL);
+CREATE UNIQUE INDEX nats_user_name ON natsid.nats_user USING btree (account_id, lower(name));
+CREATE INDEX operator_key_by_operator ON natsid.operator_key USING btree (operator_id);
+CREATE UNIQUE INDEX operator_name ON natsid.operator USING btree (lower(name));
+CREATE UNIQUE INDEX operator_own ON natsid.operator USING btree (own) WHERE own;
+CREATE INDEX outbox_pending ON natsid.outbox USING btree (lane, id) WHERE (published_at IS NULL);
+CREATE INDEX outbox_published ON natsid.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+CREATE UNIQUE INDEX reencryption_single ON natsid.reencryption USING btree (state) WHERE (state = 'running'::text);
+CREATE INDEX revocation_until ON natsid.revocation USING btree (until) WHERE (until IS NOT NULL);
+CREATE INDEX secret_by_key ON natsid.secret USING btree (key_id, id);
+
+grant delete, insert, select, update on natsid.account to gatehouse_natsid;
+grant delete, insert, select, update on natsid.account_key to gatehouse_natsid;
+grant delete, insert, select, update on natsid.account_sync to gatehouse_natsid;
+grant delete, insert, select, update on natsid.allowance to gatehouse_natsid;
+grant delete, insert, select, update on natsid.cluster to gatehouse_natsid;
+grant delete, insert, select, update on natsid.cluster_server to gatehouse_natsid;
+grant delete, insert, select, update on natsid.credential to gatehouse_natsid;
+grant delete, insert, select, update on natsid.dead_letter to gatehouse_natsid;
+grant delete, insert, select, update on natsid.encryption_instance to gatehouse_natsid;
+grant delete, insert, select, update on natsid.encryption_key to gatehouse_natsid;
+grant delete, insert, select, update on natsid.foreign_account to gatehouse_natsid;
+grant delete, insert, select, update on natsid.inbox to gatehouse_natsid;
+grant delete, insert, select, update on natsid.nats_user to gatehouse_natsid;
+grant delete, insert, select, update on natsid.operator to gatehouse_natsid;
+grant delete, insert, select, update on natsid.operator_key to gatehouse_natsid;
+grant delete, insert, select, update on natsid.outbox to gatehouse_natsid;
+grant usage on natsid.outbox_sequence_seq to gatehouse_natsid;
+grant delete, insert, select, update on natsid.reencryption to gatehouse_natsid;
+grant delete, insert, select, update on natsid.revocation to gatehouse_natsid;
+grant delete, insert, select, update on natsid.secret to gatehouse_natsid;
+
+alter default privileges in schema natsid grant delete, insert, select, update on tables to gatehouse_natsid;
+alter default privileges in schema natsid grant usage on sequences to gatehouse_natsid;
+

@@ -34,7 +34,7 @@ export interface Installation {
   /** Settings that every service process was given. */
   readonly env: Readonly<Record<string, string>>;
   readonly admin: { readonly email: string; readonly password: string };
-  /** Process names: `all-in-one`, or gateway, auth, token, audit. */
+  /** Process names: `all-in-one`, or one a service. */
   readonly services: readonly string[];
   /** Own address of a service process; in one process all share one. */
   urlOf(service: string): string;
@@ -61,7 +61,7 @@ export interface Installation {
 }
 
 const READY_TIMEOUT_MS = 60_000;
-const serviceNames = ['token', 'auth', 'audit', 'gateway'] as const;
+const serviceNames = ['token', 'auth', 'audit', 'nats-identity', 'gateway'] as const;
 
 /** Starts an installation on real parts; resolves when it is ready for traffic. */
 export async function startInstallation(options: InstallationOptions): Promise<Installation> {
@@ -137,6 +137,7 @@ function settingsFor(
           AUTH_URL: urlOf('auth'),
           TOKEN_URL: urlOf('token'),
           AUDIT_URL: urlOf('audit'),
+          NATS_IDENTITY_URL: urlOf('nats-identity'),
         }
       : {}),
     ...options.env,

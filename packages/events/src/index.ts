@@ -1,6 +1,7 @@
 import { adminEvents } from './admin.ts';
 import { authEvents } from './auth.ts';
 import type { DataOf, EventDefinition } from './event.ts';
+import { natsidEvents } from './natsid.ts';
 import { securityEvents } from './security.ts';
 import { sessionEvents } from './session.ts';
 import { tokenEvents } from './token.ts';
@@ -14,6 +15,7 @@ export const catalogue = [
   ...securityEvents,
   ...tokenEvents,
   ...adminEvents,
+  ...natsidEvents,
 ] as const;
 
 type Definitions = (typeof catalogue)[number];

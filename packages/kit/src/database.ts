@@ -24,7 +24,7 @@ export function openDatabase(owner: DatabaseOwner, config: BaseConfig, log: Log,
   const service = owner.name;
   const opened = connect<unknown>({
     url: config.DATABASE_URL,
-    service,
+    service: service === 'nats-identity' ? 'natsid' : service,
     poolMax: config.DATABASE_POOL_MAX,
     applicationName: `gatehouse-${service}`,
     settings: owner.databaseSettings,

@@ -6,6 +6,7 @@ export { isConnectivityError } from './database-error.ts';
 export { probe } from './health.ts';
 export { isUuid, newId, newSecretBytes } from './id.ts';
 export type { JobDefinition } from './job.ts';
+export { MissingEncryptionKeyError, SealedTextError, sealedKeyId } from './keyring.ts';
 export { page, pageOf, pageQuery, readPage, Time, Uuid } from './list.ts';
 export { createLog, describeError, type Log } from './log.ts';
 export { main } from './main.ts';
@@ -40,6 +41,7 @@ export { configOf, type Running, type RunOptions, run } from './run.ts';
 export { constantTimeEqual } from './secret.ts';
 export type { Secrets } from './secrets.ts';
 export {
+  type Answer,
   answersOf,
   type Context,
   defineService,

@@ -112,6 +112,58 @@ function eventMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) 
   };
 }
 
+/** NATS identities and clusters; the names are guide NIS'. */
+function natsMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) {
+  const request = ['service', 'method', 'status'] as const;
+  return {
+    nisOperators: gauge('nis_operators_total', 'NATS operators.'),
+    nisAccounts: gauge('nis_accounts_total', 'NATS accounts, without deleted ones.'),
+    nisUsers: gauge('nis_users_total', 'NATS users.'),
+    nisClusters: gauge('nis_clusters_total', 'Registered NATS clusters.'),
+    nisClustersHealthy: gauge(
+      'nis_clusters_healthy',
+      'Clusters whose servers all answer, are sound and trust us.',
+    ),
+    clusterSyncDuration: histogram(
+      'nis_cluster_sync_duration_seconds',
+      'Time to bring a cluster to what is wanted: kind is full or change.',
+      ['kind'],
+      [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300],
+    ),
+    clusterSyncErrors: counter(
+      'nis_cluster_sync_errors_total',
+      'Pushes that were not proven on every server.',
+      ['cause'],
+    ),
+    clusterAccounts: gauge(
+      'nis_cluster_accounts',
+      'Accounts of all clusters by state: in_sync, drifted, …, foreign.',
+      ['state'],
+    ),
+    encryptionOperations: counter('nis_encryption_operations_total', 'Seeds sealed and opened.', [
+      'operation',
+      'result',
+    ]),
+    encryptionRecords: gauge('nis_encryption_records', 'Sealed records by the state of their ring key.', [
+      'state',
+    ]),
+    nisRequests: counter('nis_api_requests_total', 'Requests to /api/nats.', request),
+    nisRequestDuration: histogram(
+      'nis_api_request_duration_seconds',
+      'Time to answer a request to /api/nats.',
+      request,
+    ),
+    nisDbConnectionsOpen: gauge('nis_db_connections_open', 'Open database connections of nats-identity.'),
+    nisDbConnectionsMax: gauge(
+      'nis_db_connections_max',
+      'Most database connections that nats-identity may open.',
+    ),
+    nisDbQueryDuration: histogram('nis_db_query_duration_seconds', 'Time of a query of nats-identity.', [
+      'operation',
+    ]),
+  };
+}
+
 /** The metrics of one process, shared by the services in it. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -120,5 +172,11 @@ export function createMetrics(options: { runtime: boolean }) {
   const registry = new Registry();
   if (options.runtime) collectDefaultMetrics({ register: registry });
   const make = makers(registry);
-  return { registry, ...requestMetrics(make), ...identityMetrics(make), ...eventMetrics(make) };
+  return {
+    registry,
+    ...requestMetrics(make),
+    ...identityMetrics(make),
+    ...eventMetrics(make),
+    ...natsMetrics(make),
+  };
 }

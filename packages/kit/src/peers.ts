@@ -21,6 +21,7 @@ export function addressOf(config: BaseConfig, service: ServiceName): string | un
     auth: config.AUTH_URL,
     token: config.TOKEN_URL,
     audit: config.AUDIT_URL,
+    'nats-identity': config.NATS_IDENTITY_URL,
   }[service];
 }
 
@@ -42,7 +43,7 @@ export function createPeers(config: BaseConfig, secrets: Secrets, local: readonl
       return { status: answer.statusCode, text: answer.payload };
     }
     const base = addressOf(config, service as ServiceName);
-    if (base === undefined) throw new Error(`${service.toUpperCase()}_URL is not set`);
+    if (base === undefined) throw new Error(`${service.toUpperCase().replace('-', '_')}_URL is not set`);
     if (clientPropagates()) delete headers.traceparent;
     const signal = AbortSignal.timeout(deadlineMs);
     const answer = await request(new URL(path, base), {

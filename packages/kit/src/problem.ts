@@ -75,6 +75,54 @@ export const problems = {
   user_id_taken: kind(409, 'The user id is taken', 'Leave user_id out, or use another.'),
   tenant_id_taken: kind(409, 'The tenant id is taken', 'Leave tenant_id out, or use another.'),
   conflict: kind(409, 'The change conflicts with another', 'Read the object again and repeat the change.'),
+  name_taken: kind(409, 'The name is taken', 'Choose another name.'),
+  public_key_taken: kind(
+    409,
+    'The public key is known already',
+    'Look it up by its public key; one key is one object.',
+  ),
+  precondition_failed: kind(
+    412,
+    'The object has changed since it was read',
+    'Read it again and repeat the change with the new ETag in If-Match.',
+  ),
+  invalid_claims: kind(
+    400,
+    'nats-server would refuse these claims',
+    '`errors` names each claim by its path and says what is wrong with it.',
+  ),
+  user_jwt_too_large: kind(
+    400,
+    'The user JWT would be too large to connect with',
+    'Put permissions into a role: a user with a role carries none of its own. At most 3400 bytes.',
+  ),
+  no_signing_key: kind(
+    409,
+    'No private key here may sign this',
+    'Import a signing key of the operator or account, or add one.',
+  ),
+  no_seed: kind(409, 'The seed is not held here', 'The user keeps its own key: ask for the JWT only.'),
+  account_not_active: kind(
+    409,
+    'The account is locked or being deleted',
+    'Restore it first, or use another.',
+  ),
+  account_not_empty: kind(
+    409,
+    'The account still has streams',
+    'Delete its streams, or give consent with purge=true.',
+  ),
+  allowance_exceeded: kind(
+    403,
+    'The tenant’s allowance does not cover this',
+    'Ask a platform administrator for a larger allowance; `errors` names each limit.',
+  ),
+  key_in_use: kind(409, 'The key is still needed', 'The detail says by what.'),
+  invalid_import: kind(
+    400,
+    'The import cannot be used',
+    '`errors` names each file and what is wrong with it.',
+  ),
   keys_from_environment: kind(
     409,
     'The signing keys come from the environment',
@@ -110,6 +158,11 @@ export const problems = {
     503,
     'A service behind the gateway cannot be reached',
     'Try again soon. Operators: see /health.',
+  ),
+  cluster_unreachable: kind(
+    503,
+    'No server of the cluster answers',
+    'Check the addresses and that the servers run: gatehouse cluster health.',
   ),
   upstream_timeout: kind(
     504,

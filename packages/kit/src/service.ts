@@ -35,7 +35,7 @@ export interface Context<C = unknown, D = unknown> {
 }
 
 /** The services there are. */
-export const serviceNames = ['gateway', 'auth', 'token', 'audit'] as const;
+export const serviceNames = ['gateway', 'auth', 'token', 'nats-identity', 'audit'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
 /** How a service answers one question of its peers. */

@@ -111,6 +111,9 @@ export const baseSettings = {
   AUDIT_URL: setting.optionalUrl(['http:', 'https:'], {
     doc: 'Where the audit service listens, when it is another process.',
   }),
+  NATS_IDENTITY_URL: setting.optionalUrl(['http:', 'https:'], {
+    doc: 'Where the nats-identity service listens, when it is another process.',
+  }),
   GATEWAY_URL: setting.optionalUrl(['http:', 'https:'], {
     doc: 'Where the gateway listens, when it is another process.',
   }),

@@ -4,6 +4,7 @@ import * as token from './0003-token.ts';
 import * as audit from './0004-audit.ts';
 import * as authAdministration from './0005-auth-administration.ts';
 import * as auditEventId from './0006-audit-event-id.ts';
+import * as natsIdentity from './0007-nats-identity.ts';
 
 /** One step of the database's history: SQL text in both directions, run in one transaction with its record. */
 export interface MigrationText {
@@ -22,4 +23,5 @@ export const migrations: Readonly<Record<string, MigrationText>> = {
   '0004-audit': audit,
   '0005-auth-administration': authAdministration,
   '0006-audit-event-id': auditEventId,
+  '0007-nats-identity': natsIdentity,
 };

@@ -40,4 +40,5 @@ export * from './tables/audit.ts';
 export * from './tables/auth.ts';
 export * from './tables/gateway.ts';
 export * from './tables/kit.ts';
+export * from './tables/natsid.ts';
 export * from './tables/token.ts';

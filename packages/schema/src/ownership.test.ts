@@ -22,6 +22,7 @@ describe('a service', () => {
       token: open('token'),
       audit: open('audit'),
       gateway: open('gateway'),
+      natsid: open('natsid'),
     };
   });
   afterAll(async () => {

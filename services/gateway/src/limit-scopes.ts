@@ -59,7 +59,7 @@ const ofOperation: ReadonlyMap<string, LimitScope> = new Map([
   ['POST /api/auth/register', 'register'],
   ['POST /api/auth/refresh', 'refresh'],
 ]);
-const adminPrefix = /^\/(?:api\/admin|api\/audit|protected\/admin)\//;
+const adminPrefix = /^\/(?:api\/admin|api\/audit|api\/nats|protected\/admin)\//;
 
 /** Asked by machines of the operator, many times a minute, and cheap; the JWKS by every verifier there is. */
 const unlimited: ReadonlySet<string> = new Set([

@@ -23,6 +23,7 @@ export const upstreams: readonly Upstream[] = [
   { path: '/api/admin/users', below: true, service: 'auth' },
   { path: '/api/admin/tenants', below: true, service: 'auth' },
   { path: '/api/audit', below: true, service: 'audit' },
+  { path: '/api/nats', below: true, service: 'nats-identity' },
 ];
 
 const longestFirst = upstreams.toSorted((a, b) => b.path.length - a.path.length);

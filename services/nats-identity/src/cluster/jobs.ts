@@ -1,0 +1,3 @@
+import type { NatsIdentityJob } from '../context.ts';
+
+export const clusterJobs: readonly NatsIdentityJob[] = [];

@@ -1,0 +1,3 @@
+import type { NatsIdentityJob } from '../context.ts';
+
+export const encryptionJobs: readonly NatsIdentityJob[] = [];

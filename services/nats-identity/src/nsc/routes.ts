@@ -1,0 +1,3 @@
+import type { NatsIdentityRoute } from '../context.ts';
+
+export const nscRoutes: readonly NatsIdentityRoute[] = [];

@@ -1,0 +1,34 @@
+import { defineService } from '@gatehouse/kit';
+import type { NatsidDatabase } from '@gatehouse/schema';
+import { accountRoutes } from './account/routes.ts';
+import { clusterJobs } from './cluster/jobs.ts';
+import { createReconciler } from './cluster/reconciler.ts';
+import { clusterRoutes } from './cluster/routes.ts';
+import type { NatsIdentityParts } from './context.ts';
+import { encryptionJobs } from './encryption/jobs.ts';
+import { encryptionRoutes } from './encryption/routes.ts';
+import { nscRoutes } from './nsc/routes.ts';
+import { operatorRoutes } from './operator/routes.ts';
+import { roleRoutes } from './role/routes.ts';
+import { natsIdentitySettings } from './settings.ts';
+import { userJobs } from './user/jobs.ts';
+import { userRoutes } from './user/routes.ts';
+
+/** NATS operators, accounts, users, roles and clusters, kept true on every server. */
+export const natsIdentity = defineService<typeof natsIdentitySettings, NatsidDatabase, NatsIdentityParts>({
+  name: 'nats-identity',
+  settings: natsIdentitySettings,
+  routes: [
+    ...operatorRoutes,
+    ...accountRoutes,
+    ...roleRoutes,
+    ...userRoutes,
+    ...clusterRoutes,
+    ...encryptionRoutes,
+    ...nscRoutes,
+  ],
+  jobs: [...userJobs, ...clusterJobs, ...encryptionJobs],
+  open: async (ctx) => ({ reconciler: createReconciler(ctx) }),
+  start: async (ctx) => ctx.reconciler.start(),
+  close: (ctx) => ctx.reconciler.stop(),
+});

@@ -1,0 +1,32 @@
+import { setting } from '@gatehouse/kit';
+
+/** Settings of the nats-identity service. */
+export const natsIdentitySettings = {
+  NATS_SYNC_INTERVAL_SECONDS: setting.integer({
+    default: 300,
+    min: 5,
+    max: 86_400,
+    doc: 'How often every cluster is compared whole with what it should hold, besides the push of each change.',
+  }),
+  NATS_HEALTH_INTERVAL_SECONDS: setting.integer({
+    default: 15,
+    min: 1,
+    max: 3_600,
+    doc: 'How often the servers of every cluster are asked how they are.',
+  }),
+  NATS_REPLY_TIMEOUT_MS: setting.integer({
+    default: 2_000,
+    min: 100,
+    max: 60_000,
+    doc: 'How long the answers of a cluster’s servers are waited for; a server that has not answered by then counts as missing.',
+  }),
+  NATS_TOMBSTONE_DAYS: setting.integer({
+    default: 90,
+    min: 1,
+    max: 3_650,
+    doc: 'How long a deleted account is deleted again wherever it comes back; longer than any server may be away.',
+  }),
+} as const;
+
+/** The settings as read. */
+export type NatsIdentityConfig = setting.ConfigOf<typeof natsIdentitySettings>;

@@ -1,0 +1,50 @@
+import { type Principal, Problem, roleAtLeast } from '@gatehouse/kit';
+import type { AccountTable } from '@gatehouse/schema';
+import type { Selectable } from 'kysely';
+import type { NatsIdentityContext, NatsidTransaction } from './context.ts';
+
+/** The tenant whose accounts a principal may see and change; undefined: all of them (platform administrators). */
+export function visibleTenant(principal: Principal): string | undefined {
+  return roleAtLeast(principal, 'PLATFORM_ADMIN') ? undefined : principal.tenantId.toLowerCase();
+}
+
+/**
+ * Locks an account for a change. What belongs to another tenant, or to the platform, is not there for an ADMIN.
+ * @throws Problem `not_found`; `account_not_active` while it is being deleted, unless `anyState`
+ */
+export async function lockAccount(
+  tx: NatsidTransaction,
+  principal: Principal,
+  id: string,
+  { anyState = false }: { readonly anyState?: boolean } = {},
+): Promise<Selectable<AccountTable>> {
+  const tenant = visibleTenant(principal);
+  const account = await tx
+    .selectFrom('account')
+    .selectAll()
+    .where('id', '=', id.toLowerCase())
+    .where('state', '<>', 'deleted')
+    .$if(tenant !== undefined, (some) => some.where('tenant_id', '=', tenant ?? ''))
+    .forUpdate()
+    .executeTakeFirst();
+  if (account === undefined) throw new Problem('not_found');
+  if (!anyState && account.state !== 'active') throw new Problem('account_not_active');
+  return account;
+}
+
+/** Reads an account without locking it. @throws Problem `not_found` */
+export async function readAccount(
+  ctx: NatsIdentityContext,
+  principal: Principal,
+  id: string,
+): Promise<Selectable<AccountTable>> {
+  const tenant = visibleTenant(principal);
+  const account = await ctx.db
+    .selectFrom('account')
+    .selectAll()
+    .where('id', '=', id.toLowerCase())
+    .$if(tenant !== undefined, (some) => some.where('tenant_id', '=', tenant ?? ''))
+    .executeTakeFirst();
+  if (account === undefined) throw new Problem('not_found');
+  return account;
+}
