@@ -129,7 +129,10 @@ async function bringUpPostgres(secrets: HomeSecrets, supervision: Supervision): 
 async function bringUpNats(secrets: HomeSecrets, supervision: Supervision): Promise<string> {
   const given = process.env.NATS_URL?.trim();
   if (given) return given;
-  const login = { user: 'gatehouse', password: secrets.natsPassword, binary: findNatsServer().path };
+  const login = {
+    login: { user: 'gatehouse', password: secrets.natsPassword },
+    binary: findNatsServer().path,
+  };
   const start = (port?: number) => startNats({ home, port, ...login });
   parts.nats = await Supervised.start(
     'nats-server',

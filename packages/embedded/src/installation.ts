@@ -218,8 +218,7 @@ class Parts {
       start: async () => {
         this.#nats = await startNats({
           home: join(this.#home, 'nats'),
-          user: 'gatehouse',
-          password: this.#password,
+          login: { user: 'gatehouse', password: this.#password },
           binary: findNatsServer().path,
           ...(this.#nats && { port: this.#nats.port }),
         });

@@ -12,10 +12,14 @@ export interface NatsOptions {
   home: string;
   /** Default: a free one. */
   port?: number | undefined;
-  user: string;
-  password: string;
+  /** One user with a password; left out in operator mode, where `config` says who may connect. */
+  login?: { user: string; password: string } | undefined;
   /** Path of nats-server (see findNatsServer). */
   binary: string;
+  /** Default: a new one at every start. Servers of a cluster need one that stays. */
+  serverName?: string | undefined;
+  /** Further lines of configuration: operator and resolver, cluster routes, limits. */
+  config?: string | undefined;
 }
 
 const STOP: StopPlan = { signal: 'SIGTERM', timeoutMs: 10_000 };
@@ -30,7 +34,7 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
   await stopLeftover(pidFile, configFile, STOP);
   for (let attempt = 1; ; attempt += 1) {
     const port = await choosePort('nats-server', options.port);
-    const name = `gatehouse-${randomBytes(6).toString('hex')}`;
+    const name = options.serverName ?? `gatehouse-${randomBytes(6).toString('hex')}`;
     writeFileSync(configFile, configOf({ ...options, home, port, name }), { mode: 0o600 });
     try {
       const server = await startProcess({
@@ -45,27 +49,34 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
         timeoutMs: READY_TIMEOUT_MS,
         isReady: () => greets(port, name),
       });
-      const login = `${encodeURIComponent(options.user)}:${encodeURIComponent(options.password)}`;
-      return { ...server, host: '127.0.0.1', port, url: `nats://${login}@127.0.0.1:${port}` };
+      return { ...server, host: '127.0.0.1', port, url: `nats://${loginOf(options)}127.0.0.1:${port}` };
     } catch (error) {
       if (!(error instanceof StartFailure && error.portTaken) || attempt >= 20) throw error;
     }
   }
 }
 
+function loginOf({ login }: NatsOptions): string {
+  return login === undefined
+    ? ''
+    : `${encodeURIComponent(login.user)}:${encodeURIComponent(login.password)}@`;
+}
+
 function configOf(options: NatsOptions & { port: number; name: string }): string {
   // JSON strings are valid in nats-server's configuration and need no further quoting.
   const text = (value: string) => JSON.stringify(value);
+  const { login } = options;
   return `# Written at every start.
 host: "127.0.0.1"
 port: ${options.port}
 server_name: ${text(options.name)}
-authorization { user: ${text(options.user)}, password: ${text(options.password)} }
+${login === undefined ? '' : `authorization { user: ${text(login.user)}, password: ${text(login.password)} }`}
 jetstream {
   store_dir: ${text(join(options.home, 'jetstream'))}
   # The default syncs every two minutes: an acknowledged event could be lost with the machine.
   sync_interval: always
 }
+${options.config ?? ''}
 `;
 }
 

@@ -29,7 +29,12 @@ const kinds: Kind[] = [
   {
     name: 'nats-server',
     start: (home, port) =>
-      startNats({ home, port, user: 'gatehouse', password: 'it"s-a-secret', binary: findNatsServer().path }),
+      startNats({
+        home,
+        port,
+        login: { user: 'gatehouse', password: 'it"s-a-secret' },
+        binary: findNatsServer().path,
+      }),
   },
   {
     name: 'redis-server',

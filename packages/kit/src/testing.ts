@@ -83,8 +83,7 @@ export async function testNats(): Promise<TestNats> {
   const start = (port?: number) =>
     startNats({
       home: home.path,
-      user: 'gatehouse',
-      password,
+      login: { user: 'gatehouse', password },
       binary: findNatsServer().path,
       ...(port && { port }),
     });
