@@ -2,10 +2,11 @@ import { audit } from '@gatehouse/audit';
 import { auth } from '@gatehouse/auth';
 import { gateway } from '@gatehouse/gateway';
 import type { Route, Service } from '@gatehouse/kit';
+import { natsIdentity } from '@gatehouse/nats-identity';
 import { token } from '@gatehouse/token';
 
 /** Every service, in the order of docs/architecture.md. */
-export const services: readonly Service[] = [gateway, auth, token, audit];
+export const services: readonly Service[] = [gateway, auth, token, natsIdentity, audit];
 
 /** A public route and the service that it belongs to. */
 export interface RouteOfService {
