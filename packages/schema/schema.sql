@@ -456,6 +456,8 @@ create table natsid.account (
   jwt_sha256 bytea not null,
   state text not null default 'active'::text,
   state_at timestamp with time zone not null default now(),
+  state_detail text,
+  state_due_at timestamp with time zone not null default now(),
   purge_consent boolean not null default false,
   revision bigint not null default 1,
   created_at timestamp with time zone not null default now(),
@@ -522,6 +524,7 @@ create table natsid.cluster (
   health jsonb not null default '{}'::jsonb,
   healthy boolean not null default false,
   checked_at timestamp with time zone,
+  check_due_at timestamp with time zone not null default now(),
   synced_at timestamp with time zone,
   lease_holder uuid,
   lease_until timestamp with time zone,
@@ -727,7 +730,7 @@ CREATE UNIQUE INDEX account_key_role ON natsid.account_key USING btree (account_
 CREATE UNIQUE INDEX account_name ON natsid.account USING btree (operator_id, lower(name)) WHERE (state <> 'deleted'::text);
 CREATE INDEX account_sync_by_account ON natsid.account_sync USING btree (account_id);
 CREATE INDEX account_sync_due ON natsid.account_sync USING btree (cluster_id, next_at) WHERE (proven < wanted);
-CREATE INDEX account_unfinished ON natsid.account USING btree (state) WHERE (state <> 'active'::text);
+CREATE INDEX account_unfinished ON natsid.account USING btree (state_due_at) WHERE (state <> 'active'::text);
 CREATE INDEX cluster_by_operator ON natsid.cluster USING btree (operator_id);
 CREATE UNIQUE INDEX cluster_name ON natsid.cluster USING btree (lower(name));
 CREATE INDEX credential_by_account ON natsid.credential USING btree (account_id, issued_at DESC, id DESC);

@@ -156,6 +156,10 @@ create table natsid.account (
   -- deleted again wherever it comes back) -> the row goes.
   state text not null default 'active' check (state in ('active', 'locked', 'purging', 'deleting', 'deleted')),
   state_at timestamptz not null default now(),
+  -- What the deletion waits for, in words; null while nothing is in its way.
+  state_detail text,
+  -- When its next step is due; also the claim of the process that takes it.
+  state_due_at timestamptz not null default now(),
   purge_consent boolean not null default false,
   revision bigint not null default 1,
   created_at timestamptz not null default now(),
@@ -164,7 +168,7 @@ create table natsid.account (
 create unique index account_name on natsid.account (operator_id, lower(name)) where state <> 'deleted';
 create index account_by_operator on natsid.account (operator_id, created_at desc, id desc);
 create index account_by_tenant on natsid.account (tenant_id, created_at desc, id desc);
-create index account_unfinished on natsid.account (state) where state <> 'active';
+create index account_unfinished on natsid.account (state_due_at) where state <> 'active';
 alter table natsid.operator add constraint operator_system_account
   foreign key (system_account_id) references natsid.account (id) deferrable initially deferred;
 
@@ -268,6 +272,8 @@ create table natsid.cluster (
   health jsonb not null default '{}',
   healthy boolean not null default false,
   checked_at timestamptz,
+  -- When its servers are asked again how they are; also the claim of the process that asks.
+  check_due_at timestamptz not null default now(),
   synced_at timestamptz,
   -- One process at a time writes to a cluster: whoever holds the lease.
   lease_holder uuid,

@@ -104,6 +104,10 @@ export interface AccountTable {
   jwt_sha256: Buffer;
   state: Generated<AccountState>;
   state_at: CreatedAt;
+  /** What the deletion waits for. */
+  state_detail: string | null;
+  /** When the next step of the deletion is due; also the claim of the process that takes it. */
+  state_due_at: CreatedAt;
   purge_consent: Generated<boolean>;
   revision: Generated<number>;
   created_at: CreatedAt;
@@ -190,6 +194,8 @@ export interface ClusterTable {
   health: ColumnType<JsonObject, JsonObject | undefined, JsonObject>;
   healthy: Generated<boolean>;
   checked_at: Moment;
+  /** When its servers are asked again; also the claim of the process that asks. */
+  check_due_at: CreatedAt;
   synced_at: Moment;
   lease_holder: string | null;
   lease_until: Moment;
