@@ -159,6 +159,11 @@ export const problems = {
     'A service behind the gateway cannot be reached',
     'Try again soon. Operators: see /health.',
   ),
+  invalid_creds: kind(
+    400,
+    'The creds cannot be used for this cluster',
+    'Send the .creds file of a user of the system account that the operator names; the detail says what is wrong.',
+  ),
   cluster_unreachable: kind(
     503,
     'No server of the cluster answers',
