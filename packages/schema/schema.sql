@@ -454,15 +454,17 @@ create table natsid.account (
   jwt text not null,
   jwt_iat bigint not null,
   jwt_sha256 bytea not null,
+  issuer_key text not null,
   state text not null default 'active'::text,
   state_at timestamp with time zone not null default now(),
   state_detail text,
   state_due_at timestamp with time zone not null default now(),
   purge_consent boolean not null default false,
+  imported boolean not null default false,
   revision bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
-  constraint account_kind_check CHECK ((kind = ANY (ARRAY['account'::text, 'system'::text]))),
+  constraint account_kind_check CHECK ((kind = ANY (ARRAY['account'::text, 'system'::text, 'platform'::text]))),
   constraint account_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES natsid.operator(id),
   constraint account_pkey PRIMARY KEY (id),
   constraint account_public_key_key UNIQUE (public_key),
@@ -723,9 +725,11 @@ create table natsid.secret (
   constraint secret_pkey PRIMARY KEY (id)
 );
 
+CREATE INDEX account_by_age ON natsid.account USING btree (created_at DESC, id DESC);
+CREATE INDEX account_by_issuer ON natsid.account USING btree (issuer_key, id) WHERE (state <> 'deleted'::text);
 CREATE INDEX account_by_operator ON natsid.account USING btree (operator_id, created_at DESC, id DESC);
 CREATE INDEX account_by_tenant ON natsid.account USING btree (tenant_id, created_at DESC, id DESC);
-CREATE INDEX account_key_by_account ON natsid.account_key USING btree (account_id, created_at DESC, id DESC);
+CREATE INDEX account_key_by_account ON natsid.account_key USING btree (account_id, id DESC);
 CREATE UNIQUE INDEX account_key_role ON natsid.account_key USING btree (account_id, lower(role_name)) WHERE (role_name IS NOT NULL);
 CREATE UNIQUE INDEX account_name ON natsid.account USING btree (operator_id, lower(name)) WHERE (state <> 'deleted'::text);
 CREATE INDEX account_sync_by_account ON natsid.account_sync USING btree (account_id);
@@ -733,13 +737,13 @@ CREATE INDEX account_sync_due ON natsid.account_sync USING btree (cluster_id, ne
 CREATE INDEX account_unfinished ON natsid.account USING btree (state_due_at) WHERE (state <> 'active'::text);
 CREATE INDEX cluster_by_operator ON natsid.cluster USING btree (operator_id);
 CREATE UNIQUE INDEX cluster_name ON natsid.cluster USING btree (lower(name));
-CREATE INDEX credential_by_account ON natsid.credential USING btree (account_id, issued_at DESC, id DESC);
+CREATE INDEX credential_by_account ON natsid.credential USING btree (account_id, id DESC);
 CREATE INDEX credential_by_hash ON natsid.credential USING btree (jwt_sha256);
-CREATE INDEX credential_by_user ON natsid.credential USING btree (user_id, issued_at DESC, id DESC);
+CREATE INDEX credential_by_user ON natsid.credential USING btree (user_id, id DESC);
 CREATE INDEX dead_letter_open ON natsid.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
 CREATE UNIQUE INDEX encryption_key_primary ON natsid.encryption_key USING btree (state) WHERE (state = 'primary'::text);
 CREATE INDEX inbox_received ON natsid.inbox USING btree (received_at);
-CREATE INDEX nats_user_by_account ON natsid.nats_user USING btree (account_id, created_at DESC, id DESC);
+CREATE INDEX nats_user_by_account ON natsid.nats_user USING btree (account_id, id DESC);
 CREATE INDEX nats_user_by_role ON natsid.nats_user USING btree (role_id) WHERE (role_id IS NOT NULL);
 CREATE UNIQUE INDEX nats_user_name ON natsid.nats_user USING btree (account_id, lower(name));
 CREATE INDEX operator_key_by_operator ON natsid.operator_key USING btree (operator_id);

@@ -144,7 +144,8 @@ create table natsid.account (
   name text not null,
   public_key text not null unique,
   secret_id uuid references natsid.secret (id),
-  kind text not null default 'account' check (kind in ('account', 'system')),
+  -- 'platform': the one that Gatehouse's own services live in; it is not deleted.
+  kind text not null default 'account' check (kind in ('account', 'system', 'platform')),
   -- The nats section of the JWT except keys and revocations; unknown fields of an import are kept.
   claims jsonb not null default '{}',
   expires_at timestamptz,
@@ -152,6 +153,8 @@ create table natsid.account (
   jwt text not null,
   jwt_iat bigint not null,
   jwt_sha256 bytea not null,
+  -- Who signed 'jwt': an operator key goes when no account needs it any more.
+  issuer_key text not null,
   -- Deleting: active -> locked (nobody connects) -> purging (streams go) -> deleting -> deleted (a tombstone: it is
   -- deleted again wherever it comes back) -> the row goes.
   state text not null default 'active' check (state in ('active', 'locked', 'purging', 'deleting', 'deleted')),
@@ -161,6 +164,8 @@ create table natsid.account (
   -- When its next step is due; also the claim of the process that takes it.
   state_due_at timestamptz not null default now(),
   purge_consent boolean not null default false,
+  -- Its keys were known elsewhere: JWTs may live that the ledger does not name, so its revocations stay for ever.
+  imported boolean not null default false,
   revision bigint not null default 1,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
@@ -168,6 +173,8 @@ create table natsid.account (
 create unique index account_name on natsid.account (operator_id, lower(name)) where state <> 'deleted';
 create index account_by_operator on natsid.account (operator_id, created_at desc, id desc);
 create index account_by_tenant on natsid.account (tenant_id, created_at desc, id desc);
+create index account_by_age on natsid.account (created_at desc, id desc);
+create index account_by_issuer on natsid.account (issuer_key, id) where state <> 'deleted';
 create index account_unfinished on natsid.account (state_due_at) where state <> 'active';
 alter table natsid.operator add constraint operator_system_account
   foreign key (system_account_id) references natsid.account (id) deferrable initially deferred;
@@ -187,7 +194,7 @@ create table natsid.account_key (
   check ((role_name is null) = (scope is null))
 );
 create unique index account_key_role on natsid.account_key (account_id, lower(role_name)) where role_name is not null;
-create index account_key_by_account on natsid.account_key (account_id, created_at desc, id desc);
+create index account_key_by_account on natsid.account_key (account_id, id desc);
 
 create table natsid.nats_user (
   id uuid primary key,
@@ -198,7 +205,7 @@ create table natsid.nats_user (
   secret_id uuid references natsid.secret (id),
   role_id uuid references natsid.account_key (id),
   claims jsonb not null default '{}',
-  -- Lifetime of what is issued to it; null: for ever.
+  -- Lifetime of what is issued to it; null: the platform's default (NATS_CREDENTIAL_TTL_SECONDS).
   ttl_seconds integer check (ttl_seconds > 0),
   state text not null default 'active' check (state in ('active', 'revoked')),
   last_seen_at timestamptz,
@@ -207,7 +214,7 @@ create table natsid.nats_user (
   updated_at timestamptz not null default now()
 );
 create unique index nats_user_name on natsid.nats_user (account_id, lower(name));
-create index nats_user_by_account on natsid.nats_user (account_id, created_at desc, id desc);
+create index nats_user_by_account on natsid.nats_user (account_id, id desc);
 create index nats_user_by_role on natsid.nats_user (role_id) where role_id is not null;
 
 -- Every JWT ever issued to a user, until it has expired for long. The JWT itself is not kept: of a bearer it is the
@@ -228,8 +235,9 @@ create table natsid.credential (
   last_seen_at timestamptz,
   issued_by text
 );
-create index credential_by_user on natsid.credential (user_id, issued_at desc, id desc);
-create index credential_by_account on natsid.credential (account_id, issued_at desc, id desc);
+-- Ids are UUID v7: the newest first by id.
+create index credential_by_user on natsid.credential (user_id, id desc);
+create index credential_by_account on natsid.credential (account_id, id desc);
 create index credential_by_hash on natsid.credential (jwt_sha256);
 
 -- Kills JWTs of public_key ('*': of everybody) issued until 'before' (seconds). Goes when all that it names expired.

@@ -96,12 +96,15 @@ export interface AccountTable {
   name: string;
   public_key: string;
   secret_id: string | null;
-  kind: Generated<'account' | 'system'>;
+  /** `platform`: the one of Gatehouse's own services. */
+  kind: Generated<'account' | 'system' | 'platform'>;
   claims: ColumnType<JsonObject, JsonObject | undefined, JsonObject>;
   expires_at: Moment;
   jwt: string;
   jwt_iat: number;
   jwt_sha256: Buffer;
+  /** Who signed `jwt`. */
+  issuer_key: string;
   state: Generated<AccountState>;
   state_at: CreatedAt;
   /** What the deletion waits for. */
@@ -109,6 +112,8 @@ export interface AccountTable {
   /** When the next step of the deletion is due; also the claim of the process that takes it. */
   state_due_at: CreatedAt;
   purge_consent: Generated<boolean>;
+  /** JWTs may live that the ledger does not name. */
+  imported: Generated<boolean>;
   revision: Generated<number>;
   created_at: CreatedAt;
   updated_at: CreatedAt;
@@ -136,6 +141,7 @@ export interface NatsUserTable {
   secret_id: string | null;
   role_id: string | null;
   claims: ColumnType<JsonObject, JsonObject | undefined, JsonObject>;
+  /** null: the platform's default. */
   ttl_seconds: number | null;
   state: Generated<'active' | 'revoked'>;
   last_seen_at: Moment;
