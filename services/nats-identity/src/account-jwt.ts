@@ -35,7 +35,13 @@ export async function reissueAccount(
   );
   const changed = await tx
     .updateTable('account')
-    .set({ jwt, jwt_iat: iat, jwt_sha256: jwtHash(jwt), updated_at: sql<Date>`now()` })
+    .set({
+      jwt,
+      jwt_iat: iat,
+      jwt_sha256: jwtHash(jwt),
+      issuer_key: signer.publicKey,
+      updated_at: sql<Date>`now()`,
+    })
     .where('id', '=', accountId)
     .returningAll()
     .executeTakeFirstOrThrow();
