@@ -41,6 +41,12 @@ const objects = [
     ...object,
     key: Type.String(),
   }),
+  done(
+    'natsid.operator.key_retiring',
+    'warning',
+    'An operator signing key signs no more; what it signed is being signed anew.',
+    { ...object, key: Type.String(), accounts: Type.Integer() },
+  ),
   done('natsid.operator.key_removed', 'warning', 'An operator lost a signing key.', {
     ...object,
     key: Type.String(),
@@ -59,6 +65,7 @@ const objects = [
       purge_consent: Type.Boolean(),
     },
   ),
+  done('natsid.account.restored', 'warning', 'A locked NATS account was opened again.', object),
   done('natsid.account.purged', 'warning', 'The streams of a NATS account were deleted.', object),
   done(
     'natsid.account.deleted',

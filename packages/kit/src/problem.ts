@@ -96,6 +96,11 @@ export const problems = {
     'The user JWT would be too large to connect with',
     'Put permissions into a role: a user with a role carries none of its own. At most 3400 bytes.',
   ),
+  account_jwt_too_large: kind(
+    400,
+    'The account’s JWT would be too large for a server to take',
+    'Share fewer, wider exports and imports, or split the account. At most 1000000 bytes.',
+  ),
   no_signing_key: kind(
     409,
     'No private key here may sign this',
