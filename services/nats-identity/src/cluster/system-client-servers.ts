@@ -1,0 +1,83 @@
+import { decodeJwt, JwtError } from '@gatehouse/nats-claims';
+import type { SystemClient, SystemReply } from './system-client.ts';
+
+/** A server as its answer to PING shows it. */
+export interface ClusterServer {
+  readonly name: string;
+  /** Its public key: another one after each start. */
+  readonly id: string;
+  readonly version: string;
+  /** How many servers it knows, itself among them. */
+  readonly activeServers: number;
+}
+
+/** How long after the last answer nobody is waited for any more. */
+const STALL_MS = 1_000;
+
+/**
+ * Asks PING. Nobody says how many there are, so: over as soon as as many answered as any of them knows of (and all of
+ * `known`), otherwise when the time is over and those who know more have had it.
+ */
+export async function readServers(client: SystemClient, known: Iterable<string>): Promise<ClusterServer[]> {
+  const missing = new Set(known);
+  const found = new Map<string, ClusterServer>();
+  const { replies } = await client.requestAll('$SYS.REQ.SERVER.PING', '', {
+    until(all) {
+      const server = serverOf(all.at(-1));
+      if (server !== undefined) {
+        found.set(server.id, server);
+        missing.delete(server.id);
+      }
+      const most = Math.max(...[...found.values()].map(({ activeServers }) => activeServers));
+      return missing.size === 0 && found.size >= most;
+    },
+    stallMs: STALL_MS,
+  });
+  return replies.flatMap((reply) => serverOf(reply) ?? []);
+}
+
+function serverOf(reply: SystemReply | undefined): ClusterServer | undefined {
+  if (reply?.server === undefined || reply.json === undefined) return undefined;
+  const { ver } = reply.json.server as { ver?: unknown };
+  const { active_servers } = (reply.json.statsz ?? {}) as { active_servers?: unknown };
+  return { ...reply.server, version: String(ver ?? ''), activeServers: Number(active_servers ?? 0) };
+}
+
+/** Whose signatures a server takes, as it was started: it must be started again to change its mind. */
+export interface ServerTrust {
+  readonly name: string;
+  readonly id: string;
+  /** Public keys that may sign accounts. */
+  readonly issuers: ReadonlySet<string>;
+  /** `iat` of the operator JWTs that it has. */
+  readonly operators: readonly { readonly publicKey: string; readonly iat: number }[];
+  readonly systemAccount: string | undefined;
+}
+
+/** Asks every server which operators it trusts. Some may be missing from the answer. */
+export async function readTrust(client: SystemClient, expect: number): Promise<ServerTrust[]> {
+  const { replies } = await client.requestAll('$SYS.REQ.SERVER.PING.VARZ', '', { expect });
+  return replies.flatMap((reply) =>
+    reply.server === undefined || reply.error ? [] : trustOf(reply, reply.server),
+  );
+}
+
+function trustOf(
+  { data }: SystemReply,
+  { name, id }: { readonly name: string; readonly id: string },
+): ServerTrust {
+  const { trusted_operators_jwt: jwts, system_account: system } = (data ?? {}) as Record<string, unknown>;
+  const issuers = new Set<string>();
+  const operators: { publicKey: string; iat: number }[] = [];
+  for (const jwt of Array.isArray(jwts) ? jwts : []) {
+    try {
+      const { sub, iat, nats } = decodeJwt(String(jwt));
+      operators.push({ publicKey: sub, iat });
+      if (nats.strict_signing_key_usage !== true) issuers.add(sub);
+      for (const key of Array.isArray(nats.signing_keys) ? nats.signing_keys : []) issuers.add(String(key));
+    } catch (error) {
+      if (!(error instanceof JwtError)) throw error;
+    }
+  }
+  return { name, id, issuers, operators, systemAccount: typeof system === 'string' ? system : undefined };
+}
