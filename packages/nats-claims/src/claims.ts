@@ -90,11 +90,15 @@ const userFields = {
   ),
   allowed_connection_types: Type.Optional(
     Type.Array(
-      Type.Union(
-        ['STANDARD', 'WEBSOCKET', 'LEAFNODE', 'LEAFNODE_WS', 'MQTT', 'MQTT_WS', 'IN_PROCESS'].map((one) =>
-          Type.Literal(one),
-        ),
-      ),
+      Type.Union([
+        Type.Literal('STANDARD'),
+        Type.Literal('WEBSOCKET'),
+        Type.Literal('LEAFNODE'),
+        Type.Literal('LEAFNODE_WS'),
+        Type.Literal('MQTT'),
+        Type.Literal('MQTT_WS'),
+        Type.Literal('IN_PROCESS'),
+      ]),
       { maxItems: 16, uniqueItems: true },
     ),
   ),
