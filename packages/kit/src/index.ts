@@ -6,7 +6,14 @@ export { isConnectivityError } from './database-error.ts';
 export { probe } from './health.ts';
 export { isUuid, newId, newSecretBytes } from './id.ts';
 export type { JobDefinition } from './job.ts';
-export { MissingEncryptionKeyError, SealedTextError, sealedKeyId } from './keyring.ts';
+export {
+  isLegacySealed,
+  KEY_ID_PATTERN,
+  type Keyring,
+  MissingEncryptionKeyError,
+  SealedTextError,
+  sealedKeyId,
+} from './keyring.ts';
 export { page, pageOf, pageQuery, readPage, Time, Uuid } from './list.ts';
 export { createLog, describeError, type Log } from './log.ts';
 export { main } from './main.ts';

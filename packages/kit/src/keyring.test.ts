@@ -1,6 +1,12 @@
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { MissingEncryptionKeyError, parseKeyring, SealedTextError, sealedKeyId } from './keyring.ts';
+import {
+  isLegacySealed,
+  MissingEncryptionKeyError,
+  parseKeyring,
+  SealedTextError,
+  sealedKeyId,
+} from './keyring.ts';
 
 const key = (): string => randomBytes(32).toString('base64url');
 const k1 = key();
@@ -64,7 +70,106 @@ describe('a key ring', () => {
   });
 });
 
+describe('the key that seals', () => {
+  it('can be another one from one call to the next, and what lies there stays readable', () => {
+    const ring = parseKeyring(`k1:${k1},k2:${k2}`, 'k1');
+    const before = ring.seal('before', owner);
+    ring.usePrimary('k2');
+    expect([ring.currentKeyId, ring.wantedKeyId]).toEqual(['k2', 'k1']);
+    const after = ring.seal('after', owner);
+    expect([sealedKeyId(before), sealedKeyId(after)]).toEqual(['k1', 'k2']);
+    expect([before, after].map((text) => ring.open(text, owner).toString())).toEqual(['before', 'after']);
+  });
+
+  it('is never one that the ring lacks', () => {
+    const ring = parseKeyring(`k1:${k1}`, 'k1');
+    expect(() => ring.usePrimary('k2')).toThrow(MissingEncryptionKeyError);
+    expect(sealedKeyId(ring.seal('x', owner))).toBe('k1');
+    expect([ring.holds('k1'), ring.holds('k2')]).toEqual([true, false]);
+  });
+});
+
+describe('rewrapping', () => {
+  const ring = parseKeyring(`k1:${k1},k2:${k2}`, 'k1');
+  const sealed = ring.seal('a seed', owner);
+
+  it('changes the wrapped part only, and the text then needs the new key only', () => {
+    const moved = ring.rewrap(sealed, owner, 'k2');
+    expect(sealedKeyId(moved)).toBe('k2');
+    expect(moved.split('.')[3]).toBe(sealed.split('.')[3]);
+    expect(moved.split('.')[2]).not.toBe(sealed.split('.')[2]);
+    expect(parseKeyring(`k2:${k2}`, 'k2').open(moved, owner).toString()).toBe('a seed');
+    expect(() => parseKeyring(`k1:${k1}`, 'k1').open(moved, owner)).toThrow(MissingEncryptionKeyError);
+  });
+
+  it('refuses a text of another record, a changed wrap, and a key that the ring lacks', () => {
+    const other = { ...owner, recordId: owner.recordId.replace('1', '2') };
+    expect(() => ring.rewrap(sealed, other, 'k2')).toThrow(SealedTextError);
+    const [version, id, wrapped = '', body] = sealed.split('.');
+    const changed = `${wrapped.slice(0, -2)}${wrapped.at(-2) === 'A' ? 'B' : 'A'}${wrapped.slice(-1)}`;
+    expect(() => ring.rewrap([version, id, changed, body].join('.'), owner, 'k2')).toThrow(SealedTextError);
+    expect(() => ring.rewrap(sealed, owner, 'k3')).toThrow(MissingEncryptionKeyError);
+  });
+
+  it('does not open the data: a changed body passes, and is found only when opened', () => {
+    const [version, id, wrapped, body = ''] = sealed.split('.');
+    const changed = [version, id, wrapped, `${body[0] === 'A' ? 'B' : 'A'}${body.slice(1)}`].join('.');
+    const moved = ring.rewrap(changed, owner, 'k2');
+    expect(() => ring.open(moved, owner)).toThrow(SealedTextError);
+  });
+});
+
+describe('the check value of a key', () => {
+  it('is the same in every process, and another one for another key', () => {
+    const value = parseKeyring(`k1:${k1},k2:${k2}`, 'k1').checkValue('k1');
+    expect(parseKeyring(`other:${k1}`, 'other').checkValue('other')).toEqual(value);
+    expect(parseKeyring(`k1:${k2}`, 'k1').checkValue('k1')).not.toEqual(value);
+    expect(value).toHaveLength(32);
+    expect(value.toString('base64url')).not.toBe(k1);
+  });
+});
+
+describe('what NIS sealed', () => {
+  const nis = (plaintext: string, id = 'k1', bytes = Buffer.from(k1, 'base64url')): string => {
+    const nonce = randomBytes(12);
+    const cipher = createCipheriv('chacha20-poly1305', bytes, nonce, { authTagLength: 16 });
+    const text = Buffer.concat([cipher.update(plaintext), cipher.final()]);
+    return `encrypted:${id}:${Buffer.concat([nonce, text, cipher.getAuthTag()]).toString('base64')}`;
+  };
+  const ring = parseKeyring(`k1:${k1},k2:${k2}`, 'k2');
+
+  it('opens through its own door only', () => {
+    const text = nis('SUAseed');
+    expect([isLegacySealed(text), sealedKeyId(text)]).toEqual([true, 'k1']);
+    expect(ring.openLegacy(text).toString()).toBe('SUAseed');
+    expect(() => ring.open(text, owner)).toThrow(SealedTextError);
+    expect(() => ring.rewrap(text, owner, 'k2')).toThrow(SealedTextError);
+    expect(() => ring.openLegacy(ring.seal('x', owner))).toThrow(SealedTextError);
+  });
+
+  it('does not open changed, cut, under another key, or under one that the ring lacks', () => {
+    const text = nis('SUAseed');
+    expect(() => ring.openLegacy(nis('SUAseed', 'k2'))).toThrow(SealedTextError);
+    expect(() => ring.openLegacy(nis('SUAseed', 'k9'))).toThrow(/lacks k9/);
+    for (const junk of [
+      text.slice(0, -4),
+      'encrypted:k1:',
+      'encrypted::AAAA',
+      `${text}:x`,
+      'encrypted:k1:AAAA',
+    ])
+      expect(() => ring.openLegacy(junk), junk).toThrow(SealedTextError);
+  });
+});
+
 describe('parseKeyring', () => {
+  it('takes what openssl rand -base64 32 prints, as the guide says', () => {
+    const bytes = Buffer.concat([Buffer.from([0xfb, 0xef, 0xff]), randomBytes(29)]);
+    const ring = parseKeyring(`key-2025-01:${bytes.toString('base64')}`, 'key-2025-01');
+    const same = parseKeyring(`key-2025-01:${bytes.toString('base64url')}`, 'key-2025-01');
+    expect(same.open(ring.seal('x', owner), owner).toString()).toBe('x');
+  });
+
   it.each([
     ['', 'k1', 'entry 1'],
     [`k1:${k1},`, 'k1', 'entry 2'],
@@ -75,6 +180,9 @@ describe('parseKeyring', () => {
     [`k1:${randomBytes(48).toString('base64url')}`, 'k1', 'exactly 32'],
     [`k1:${'A'.repeat(43)}`, 'k1', 'not random'],
     [`k1:${k1}`, 'k2', 'ENCRYPTION_CURRENT_KEY_ID'],
+    [`k1:${k1},k2:${k1}`, 'k1', 'k1 and k2 are the same key'],
+    ['k1:exactly-32-bytes-of-ascii-letter', 'k1', 'as a passphrase for NIS has'],
+    ['k1:correct horse battery staple and some more', 'k1', 'neither hexadecimal nor base64url'],
   ])('refuses a faulty ring and names the fault, never a key (%#)', (keys, current, message) => {
     expect(() => parseKeyring(keys, current)).toThrow(message);
     expect(() => parseKeyring(keys, current)).not.toThrow(k1);

@@ -1,5 +1,5 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { parseSecret } from './secret.ts';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto';
+import { deriveKey, parseSecret } from './secret.ts';
 
 /** What a sealed text belongs to. It opens only where all three are the same: moved ciphertext stays shut. */
 export interface SealedFor {
@@ -13,15 +13,40 @@ export interface SealedFor {
 
 /** The keys private material lies under at rest. Made by {@link parseKeyring}. */
 export interface Keyring {
-  /** Id of the key new records are sealed under. */
+  /** Id of the key that new records are sealed under now. */
   readonly currentKeyId: string;
+  /** What ENCRYPTION_CURRENT_KEY_ID names: a wish, which the platform follows once every process holds the key. */
+  readonly wantedKeyId: string;
   readonly keyIds: readonly string[];
+  holds(keyId: string): boolean;
+  /**
+   * From this call on the key seals; what was sealed before stays readable.
+   * @throws MissingEncryptionKeyError when it is not in the ring.
+   */
+  usePrimary(keyId: string): void;
   seal(plaintext: string | Uint8Array, owner: SealedFor): string;
   /**
+   * The caller overwrites what it gets when done.
    * @throws MissingEncryptionKeyError when the key it was sealed under is not in the ring.
    * @throws SealedTextError when the text was changed, moved to another record, or is not one of ours.
    */
   open(text: string, owner: SealedFor): Buffer;
+  /**
+   * The same record under another ring key. Only the wrapped data key is opened and wrapped anew, never the data.
+   * @throws MissingEncryptionKeyError, SealedTextError
+   */
+  rewrap(text: string, owner: SealedFor, toKeyId: string): string;
+  /**
+   * Opens what NIS sealed, `encrypted:<key id>:<base64>`. Nothing binds such a text to its record: whoever calls this
+   * must check by other means that it belongs where it lies, and seal it anew.
+   * @throws MissingEncryptionKeyError, SealedTextError
+   */
+  openLegacy(text: string): Buffer;
+  /**
+   * Tells two keys of one name apart without telling the key: 32 bytes.
+   * @throws MissingEncryptionKeyError
+   */
+  checkValue(keyId: string): Buffer;
   /**
    * Startup check: every id in use must be in the ring.
    * @throws MissingEncryptionKeyError listing all that are missing.
@@ -52,9 +77,14 @@ const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/;
+/** What the check value is made of; the key itself is used for nothing but wrapping. */
+const CHECK_PURPOSE = 'encryption-key-check';
+
+/** The form of a key's id, as JSON schemas want it. */
+export const KEY_ID_PATTERN = KEY_ID.source;
 
 /**
- * Reads `ENCRYPTION_KEYS` (`id:base64url of 32 bytes`, comma-separated) and `ENCRYPTION_CURRENT_KEY_ID`.
+ * Reads `ENCRYPTION_KEYS` (`id:key`, comma-separated; a key is 32 random bytes in base64 or base64url) and `ENCRYPTION_CURRENT_KEY_ID`.
  *
  * A sealed text is `gs1.<key id>.<wrapped data key>.<ciphertext>`: each record has a data key of its own, wrapped by
  * the ring key named in the text, so re-encryption under a new ring key need only rewrap that one part.
@@ -62,6 +92,10 @@ const KEY_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$/;
  * @throws Error naming the setting and the entry's place or id; never a key.
  */
 export function parseKeyring(keys: string, currentKeyId: string): Keyring {
+  return ringOf(parseKeys(keys), currentKeyId);
+}
+
+function parseKeys(keys: string): Map<string, Buffer> {
   const ring = new Map<string, Buffer>();
   for (const [index, entry] of keys.split(',').entries()) {
     const colon = entry.indexOf(':');
@@ -70,31 +104,85 @@ export function parseKeyring(keys: string, currentKeyId: string): Keyring {
       throw new Error(`ENCRYPTION_KEYS: entry ${index + 1} is not id:key (id: letters, digits, - and _)`);
     }
     if (ring.has(id)) throw new Error(`ENCRYPTION_KEYS: the id ${id} is listed twice`);
-    const key = parseSecret(entry.slice(colon + 1), `ENCRYPTION_KEYS: key ${id}`);
-    if (key.length !== KEY_BYTES)
-      throw new Error(`ENCRYPTION_KEYS: key ${id} must have exactly ${KEY_BYTES} bytes`);
+    const key = parseKey(entry.slice(colon + 1).trim(), id);
+    const twin = [...ring].find(([, other]) => other.equals(key))?.[0];
+    if (twin !== undefined)
+      throw new Error(`ENCRYPTION_KEYS: ${twin} and ${id} are the same key; make a new one for ${id}`);
     ring.set(id, key);
   }
-  const current = ring.get(currentKeyId);
-  if (!current) throw new Error('ENCRYPTION_CURRENT_KEY_ID is not among the ids of ENCRYPTION_KEYS');
+  return ring;
+}
+
+function parseKey(text: string, id: string): Buffer {
+  const setting = `ENCRYPTION_KEYS: key ${id}`;
+  // NIS took any 32 characters for a key. What can be typed is not 256 random bits.
+  if (text.length === KEY_BYTES) {
+    throw new Error(
+      `${setting} has 32 characters, as a passphrase for NIS has; a key is 32 random bytes in base64 (44 characters): make one with openssl rand -base64 32`,
+    );
+  }
+  const key = parseSecret(text, setting);
+  if (key.length !== KEY_BYTES) throw new Error(`${setting} must have exactly ${KEY_BYTES} bytes`);
+  return key;
+}
+
+function ringOf(ring: ReadonlyMap<string, Buffer>, wantedKeyId: string): Keyring {
   const keyIds = [...ring.keys()];
+  const keyOf = (id: string): Buffer => {
+    const key = ring.get(id);
+    if (key === undefined) throw new MissingEncryptionKeyError([id], keyIds);
+    return key;
+  };
+  if (!ring.has(wantedKeyId))
+    throw new Error('ENCRYPTION_CURRENT_KEY_ID is not among the ids of ENCRYPTION_KEYS');
+  // One value, swapped as a whole: nobody sees the id of one key beside the bytes of another.
+  let primary = { id: wantedKeyId, key: keyOf(wantedKeyId) };
 
   return {
-    currentKeyId,
+    get currentKeyId() {
+      return primary.id;
+    },
+    wantedKeyId,
     keyIds,
+    holds: (keyId) => ring.has(keyId),
+    usePrimary(keyId) {
+      if (keyId !== primary.id) primary = { id: keyId, key: keyOf(keyId) };
+    },
     seal(plaintext, owner) {
+      const { id, key } = primary;
       const dataKey = randomBytes(KEY_BYTES);
-      const wrapped = encrypt(current, dataKey, boundTo('key', owner, currentKeyId));
-      const body = encrypt(dataKey, Buffer.from(plaintext), boundTo('data', owner));
-      return [VERSION, currentKeyId, wrapped.toString('base64url'), body.toString('base64url')].join('.');
+      const wrapped = encrypt(key, dataKey, boundTo('key', owner, id));
+      const bytes = Buffer.from(plaintext);
+      const body = encrypt(dataKey, bytes, boundTo('data', owner));
+      dataKey.fill(0);
+      bytes.fill(0);
+      return join(id, wrapped, body.toString('base64url'));
     },
     open(text, owner) {
       const parts = split(text);
-      const key = ring.get(parts.keyId);
-      if (!key) throw new MissingEncryptionKeyError([parts.keyId], keyIds);
-      const dataKey = decrypt(key, parts.wrapped, boundTo('key', owner, parts.keyId));
-      return decrypt(dataKey, parts.body, boundTo('data', owner));
+      const dataKey = unwrap(keyOf(parts.keyId), parts, owner);
+      try {
+        return decrypt(dataKey, parts.body, boundTo('data', owner));
+      } finally {
+        dataKey.fill(0);
+      }
     },
+    rewrap(text, owner, toKeyId) {
+      const parts = split(text);
+      const to = keyOf(toKeyId);
+      const dataKey = unwrap(keyOf(parts.keyId), parts, owner);
+      const wrapped = encrypt(to, dataKey, boundTo('key', owner, toKeyId));
+      dataKey.fill(0);
+      return join(toKeyId, wrapped, parts.body.toString('base64url'));
+    },
+    openLegacy(text) {
+      const { keyId, sealed } = splitLegacy(text);
+      return decrypt(keyOf(keyId), sealed);
+    },
+    checkValue: (keyId) =>
+      createHmac('sha256', deriveKey(keyOf(keyId), CHECK_PURPOSE))
+        .update('gatehouse/v1/check')
+        .digest(),
     assertHolds(keyIdsInUse) {
       const missing = [...new Set(keyIdsInUse)].filter((id) => !ring.has(id));
       if (missing.length > 0) throw new MissingEncryptionKeyError(missing, keyIds);
@@ -103,14 +191,40 @@ export function parseKeyring(keys: string, currentKeyId: string): Keyring {
 }
 
 /**
- * The id of the ring key a text was sealed under, readable without the key.
+ * The id of the ring key a text was sealed under, readable without the key; NIS' old format too.
  * @throws SealedTextError when it is not a sealed text.
  */
 export function sealedKeyId(text: string): string {
-  return split(text).keyId;
+  return isLegacySealed(text) ? splitLegacy(text).keyId : split(text).keyId;
 }
 
-function split(text: string): { keyId: string; wrapped: Buffer; body: Buffer } {
+const LEGACY = 'encrypted';
+
+/** Whether a text is in the format of NIS, which binds nothing to its record. */
+export const isLegacySealed = (text: string): boolean => text.startsWith(`${LEGACY}:`);
+
+function splitLegacy(text: string): { keyId: string; sealed: Buffer } {
+  const [format, keyId, sealed, ...rest] = text.split(':');
+  if (format !== LEGACY || !keyId || !KEY_ID.test(keyId) || !sealed || rest.length > 0)
+    throw new SealedTextError('not a sealed text of NIS');
+  const bytes = Buffer.from(sealed, 'base64');
+  if (bytes.toString('base64') !== sealed) throw new SealedTextError('not base64');
+  return { keyId, sealed: bytes };
+}
+
+interface Parts {
+  readonly keyId: string;
+  readonly wrapped: Buffer;
+  readonly body: Buffer;
+}
+
+const unwrap = (key: Buffer, { keyId, wrapped }: Parts, owner: SealedFor): Buffer =>
+  decrypt(key, wrapped, boundTo('key', owner, keyId));
+
+const join = (keyId: string, wrapped: Buffer, body: string): string =>
+  [VERSION, keyId, wrapped.toString('base64url'), body].join('.');
+
+function split(text: string): Parts {
   const [version, keyId, wrapped, body, ...rest] = text.split('.');
   if (version !== VERSION || !keyId || !KEY_ID.test(keyId) || !wrapped || !body || rest.length > 0) {
     throw new SealedTextError(`not a sealed text of format ${VERSION}`);
@@ -136,16 +250,18 @@ function encrypt(key: Buffer, plaintext: Buffer, aad: Buffer): Buffer {
   return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
 }
 
-function decrypt(key: Buffer, sealed: Buffer, aad: Buffer): Buffer {
+function decrypt(key: Buffer, sealed: Buffer, aad?: Buffer): Buffer {
   if (sealed.length < NONCE_BYTES + TAG_BYTES) throw new SealedTextError('sealed text is cut short');
   const body = sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES);
   const decipher = createDecipheriv(CIPHER, key, sealed.subarray(0, NONCE_BYTES), {
     authTagLength: TAG_BYTES,
   });
-  decipher.setAAD(aad, { plaintextLength: body.length });
+  if (aad !== undefined) decipher.setAAD(aad, { plaintextLength: body.length });
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(body), decipher.final()]);
+    const plaintext = decipher.update(body);
+    decipher.final();
+    return plaintext;
   } catch {
     throw new SealedTextError('sealed text was changed, or belongs to another record');
   }
