@@ -528,6 +528,7 @@ create table natsid.cluster (
   checked_at timestamp with time zone,
   check_due_at timestamp with time zone not null default now(),
   synced_at timestamp with time zone,
+  sync_report jsonb not null default '{}'::jsonb,
   lease_holder uuid,
   lease_until timestamp with time zone,
   full_sync_due_at timestamp with time zone not null default now(),

@@ -283,6 +283,8 @@ create table natsid.cluster (
   -- When its servers are asked again how they are; also the claim of the process that asks.
   check_due_at timestamptz not null default now(),
   synced_at timestamptz,
+  -- What the last full look found and did.
+  sync_report jsonb not null default '{}',
   -- One process at a time writes to a cluster: whoever holds the lease.
   lease_holder uuid,
   lease_until timestamptz,
@@ -305,7 +307,7 @@ create table natsid.cluster_server (
   primary key (cluster_id, server_name)
 );
 
--- Desired against proven, an account and cluster a row. revision 0: never proven.
+-- Desired against proven, an account and cluster a row. proven 0: never.
 create table natsid.account_sync (
   cluster_id uuid not null references natsid.cluster (id) on delete cascade,
   account_id uuid not null references natsid.account (id) on delete cascade,

@@ -203,6 +203,7 @@ export interface ClusterTable {
   /** When its servers are asked again; also the claim of the process that asks. */
   check_due_at: CreatedAt;
   synced_at: Moment;
+  sync_report: ColumnType<JsonObject, JsonObject | undefined, JsonObject>;
   lease_holder: string | null;
   lease_until: Moment;
   full_sync_due_at: CreatedAt;
