@@ -1,3 +1,14 @@
+export { type Activation, activationFaults, encodeActivation, type WantedActivation } from './activation.ts';
+export {
+  type BusService,
+  busInboxPrefix,
+  busServices,
+  busSubjects,
+  busTemplate,
+  managesBusStreams,
+} from './bus-services.ts';
+export { limitsExceeding } from './ceiling.ts';
+export { type ClaimFault, memberPath } from './claim-fault.ts';
 export {
   AccountClaims,
   AccountLimits,
@@ -8,6 +19,7 @@ export {
   RoleTemplate,
   UserClaims,
 } from './claims.ts';
+export { completeAccountClaims, completeRoleTemplate, completeUserClaims } from './complete-claims.ts';
 export { type Creds, formatCreds, parseCreds } from './creds.ts';
 export { type ClaimChange, diffClaims } from './diff.ts';
 export {
@@ -30,3 +42,26 @@ export {
   nkeyKind,
   verifyNkey,
 } from './nkey.ts';
+export {
+  busCreds,
+  busServerConfig,
+  makePlatformBus,
+  PlatformBus,
+  PublicBus,
+  publicBus,
+  readPlatformBus,
+  readPublicBus,
+} from './platform-bus.ts';
+export { type AccountParts, joinAccount, splitAccount } from './split-account.ts';
+export { covers, hasWildcards, subjectFault } from './subject.ts';
+export { systemAccountExports } from './system-account.ts';
+export {
+  EXPANSIONS_MAX,
+  previewTemplate,
+  type TemplateIdentity,
+  type TemplatePreview,
+  type TemplateSubject,
+} from './template.ts';
+export { type AboutAccount, validateAccountClaims } from './validate-account.ts';
+export { validateOperatorClaims } from './validate-operator.ts';
+export { validateRoleTemplate, validateUserClaims } from './validate-user.ts';
