@@ -1,3 +1,4 @@
+export { changedKeys } from './announce-keys.ts';
 export { addressKey, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';
 export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { KEY_ID_PATTERN } from './keyring.ts';
 import { question } from './peer.ts';
 
 /** What services ask each other. Each is answered by the service it names, and by nobody else. */
@@ -94,6 +95,50 @@ export const recordedEvents = question('audit', 'recorded', {
   ask: Type.Object({ ids: Type.Array(Type.String(), { maxItems: 2000 }) }),
   answer: Type.Object({ recorded: Type.Array(Type.String()) }),
 });
+
+/**
+ * A process says which keys of the encryption ring it holds (an HMAC under each tells same names with other values
+ * apart), and hears which key shall seal. `refused`: keys whose value is not the one that the platform knows.
+ */
+export const announceKeys = question('nats-identity', 'announce-keys', {
+  ask: Type.Object({
+    instance_id: Type.String({ format: 'uuid' }),
+    service: Type.String({ maxLength: 64 }),
+    wanted: Type.String({ maxLength: 32 }),
+    keys: Type.Array(
+      Type.Object({ id: Type.String({ pattern: KEY_ID_PATTERN }), check: Type.String({ maxLength: 64 }) }),
+      { maxItems: 100 },
+    ),
+    /** The process ends in order: it need not be waited for any more. */
+    leaving: Type.Boolean(),
+  }),
+  answer: Type.Object({ primary: nullable, refused: Type.Array(Type.String()) }),
+});
+
+/** Services other than nats-identity that keep records sealed under the encryption ring. */
+export const sealingServices = ['token'] as const;
+export type SealingService = (typeof sealingServices)[number];
+
+/** How many sealed records a service has, by the ring key that they need. */
+export const sealedRecords = (service: SealingService) =>
+  question(service, 'sealed-records', {
+    ask: Type.Object({}),
+    answer: Type.Object({ keys: Type.Record(Type.String(), Type.Integer()) }),
+  });
+
+/**
+ * Puts the next sealed records of a service, those after `after` in the order of their names, under the key `to`.
+ * `next`: where to go on, null at the end. `failed`: the record that does not open, after which nothing was done.
+ */
+export const rewrapSealed = (service: SealingService) =>
+  question(service, 'rewrap-sealed', {
+    ask: Type.Object({
+      to: Type.String({ pattern: KEY_ID_PATTERN }),
+      after: nullable,
+      limit: Type.Integer({ minimum: 1, maximum: 1000 }),
+    }),
+    answer: Type.Object({ rewrapped: Type.Integer(), next: nullable, failed: nullable }),
+  });
 
 /** One component of the health report. */
 export const Component = Type.Object({

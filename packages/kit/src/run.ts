@@ -2,6 +2,7 @@ import { assertCompatible, migrateUp } from '@gatehouse/schema';
 import type { FastifyInstance } from 'fastify';
 import { type Bus, connectBus } from './bus.ts';
 import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
+import { createKeyAnnouncer } from './announce-keys.ts';
 import { confirmRecorded } from './confirm.ts';
 import { type RunningConsumer, startConsumer } from './consume.ts';
 import { type Database, openDatabase } from './database.ts';
@@ -105,12 +106,14 @@ export async function run(services: readonly Service[], options: RunOptions = {}
   const consumers: RunningConsumer[] = [];
   const stop = stopOnce(async () => {
     phase = 'draining';
+  const announcer = createKeyAnnouncer(services, shared);
     await Promise.all([closeApp(app, config), inner === app ? undefined : inner.close()]);
     await Promise.all([...running, ...consumers].map((one) => one.stop()));
     await Promise.all(members.map(({ relay }) => relay.drain(2000)));
     for (const { opened } of members.toReversed()) await opened.close?.();
     await closeProcess(shared, members);
   });
+    await announcer?.stop();
 
   try {
     await prepareDatabase(members, shared);
@@ -119,6 +122,8 @@ export async function run(services: readonly Service[], options: RunOptions = {}
     for (const member of members) await startMember(member, shared, running, consumers);
     running.push(watchDependencies(members.map(({ opened, database }) => ({ ctx: opened.ctx, database }))));
     phase = 'serving';
+    for (const { opened } of members) await opened.prepare?.();
+    await announcer?.begin();
   } catch (error) {
     await stop();
     throw error;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { ConfigError } from './config.ts';
 import { type Keyring, parseKeyring } from './keyring.ts';
 import { deriveKey } from './secret.ts';
@@ -12,6 +13,8 @@ export interface Secrets {
   /** What services show each other. */
   readonly serviceCredential: string;
   readonly keyring: Keyring;
+  /** Names this process for as long as it lives, where the holders of the ring are counted. */
+  readonly processId: string;
 }
 
 /** @throws ConfigError when the key ring cannot be used. */
@@ -24,6 +27,7 @@ export function openSecrets(
     cursorKey: key('cursor'),
     serviceCredential: key('service-credential').toString('base64url'),
     keyring: openKeyring(config),
+    processId: randomUUID(),
   };
 }
 

@@ -82,6 +82,7 @@ export interface OpenService {
   readonly ctx: Context;
   readonly edge?: (edge: Edge) => Promise<void>;
   readonly health?: () => Promise<Component[]>;
+  readonly prepare?: () => Promise<void>;
   readonly start?: () => Promise<void>;
   /** Before the database closes. */
   readonly close?: () => Promise<void>;
@@ -103,6 +104,11 @@ export interface ServiceSpec<S extends Settings, D, Own extends object> {
   readonly open: (ctx: Context<ConfigOf<S>, D>) => Promise<Own>;
   readonly edge?: (ctx: Context<ConfigOf<S>, D> & Own, edge: Edge) => Promise<void>;
   readonly health?: (ctx: Context<ConfigOf<S>, D> & Own) => Promise<Component[]>;
+  /**
+   * Once the database is ready, before any service of the process starts: what they all stand on, such as which key
+   * of the ring seals. A throw ends the process.
+   */
+  readonly prepare?: (ctx: Context<ConfigOf<S>, D> & Own) => Promise<void>;
   /** Once the database is ready, before the first request; must not need the bus or a peer. */
   readonly start?: (ctx: Context<ConfigOf<S>, D> & Own) => Promise<void>;
   readonly close?: (ctx: Context<ConfigOf<S>, D> & Own) => Promise<void>;
@@ -125,11 +131,12 @@ export function defineService<S extends Settings, D, Own extends object>(
     open: async (base) => {
       const given = base as unknown as Context<ConfigOf<S>, D>;
       const ctx: Ctx = Object.assign(given, await spec.open(given));
-      const { edge, health, start, close } = spec;
+      const { edge, health, prepare, start, close } = spec;
       return {
         ctx: ctx as unknown as Context,
         ...(edge && { edge: (at: Edge) => edge(ctx, at) }),
         ...(health && { health: () => health(ctx) }),
+        ...(prepare && { prepare: () => prepare(ctx) }),
         ...(start && { start: () => start(ctx) }),
         ...(close && { close: () => close(ctx) }),
       };
