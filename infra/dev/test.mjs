@@ -20,6 +20,6 @@ await runMain(async () => {
   }
   const { prepareToolchain } = await import('./toolchain/prepare.mjs');
   const { launch } = await import('./launch.mjs');
-  const { node } = await prepareToolchain({ servers: ['nats', 'redis'] });
+  const { node } = await prepareToolchain({ servers: ['nats', 'nats210', 'redis'] });
   return launch(node, 'check.ts', args);
 });

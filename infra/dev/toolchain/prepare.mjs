@@ -6,18 +6,26 @@ import { installPackages, packagesInPlace } from './packages.mjs';
 import { local } from './places.mjs';
 import { makeProgress } from './progress.mjs';
 import { fetchRuntime, runtimeInPlace } from './runtime.mjs';
-import { checkGivenServer, provideServer, SERVERS, serverInPlace } from './servers.mjs';
+import { checkGivenServer, provideServer, SERVERS, serverInPlace, whyMissing } from './servers.mjs';
 import { waitForLock } from './setup-lock.mjs';
 
 /**
  * Makes sure that Node, pnpm, the locked packages and the named servers are in `.local/`, fetching in parallel what
  * is missing, and hands back the path of that Node. With everything there it only reads a few files.
- * @param {{ servers: ('nats' | 'redis')[] }} wanted
+ * @param {{ servers: ('nats' | 'nats210' | 'redis')[] }} wanted
  */
 export async function prepareToolchain(wanted) {
   const servers = wanted.servers.map((name) => SERVERS[name]);
   await Promise.all(servers.map(checkGivenServer));
   if (missingParts(servers).length > 0) await underLock(() => fetchMissing(servers));
+  for (const server of servers) {
+    const why = whyMissing(server);
+    if (why) {
+      process.stderr.write(
+        `gatehouse: tests with ${server.name} are SKIPPED: ${why} (${server.setting} may name one)\n`,
+      );
+    }
+  }
   return runtimeInPlace();
 }
 
@@ -65,7 +73,7 @@ async function fetchMissing(servers) {
   progress.say('Setting up (once; about half a minute):');
   const jobs = parts
     .filter((part) => typeof part !== 'string')
-    .map((server) => progress.during(server.name, () => provideServer(server)));
+    .map((server) => progress.during(server.name, () => provide(server, progress)));
   jobs.push(fetchPackages(parts, progress));
   // The first fault is the one to tell: it ends the other downloads, and what they say then is only an echo.
   let fault;
@@ -75,6 +83,17 @@ async function fetchMissing(servers) {
   };
   await Promise.all(jobs.map((job) => job.catch(endAll)));
   if (fault) throw fault;
+}
+
+/** What is optional and cannot be had ends nothing; it is tried again the next time. */
+async function provide(server, progress) {
+  try {
+    return await provideServer(server);
+  } catch (error) {
+    if (!server.optional || !(error instanceof SetupFault)) throw error;
+    progress.say(`  ${error.message}`);
+    return `no ${server.name}`;
+  }
 }
 
 async function fetchPackages(parts, progress) {

@@ -16,6 +16,18 @@ export const SERVERS = {
     choose: () => ['nats-server'],
     path: 'usr/sbin/nats-server',
   },
+  // The oldest that is supported: only the tests need it, and without it theirs are skipped, visibly.
+  nats210: {
+    name: 'nats-server-2.10',
+    program: 'nats-server',
+    setting: 'NATS_SERVER_210',
+    atLeast: [2, 10],
+    below: [2, 11],
+    optional: true,
+    suites: (family) => (family.name === 'ubuntu' ? 'noble' : 'trixie'),
+    choose: () => ['nats-server'],
+    path: 'usr/sbin/nats-server',
+  },
   redis: {
     name: 'redis-server',
     setting: 'REDIS_SERVER',
@@ -32,9 +44,20 @@ export function serverInPlace(server) {
   if (process.env[server.setting]) return false;
   try {
     const known = JSON.parse(readFileSync(recordOf(server), 'utf8'));
+    if (known.unavailable) return server.optional === true;
     return isProgram(known.path) && fingerprint(known.path) === known.fingerprint;
   } catch {
     return false;
+  }
+}
+
+/** Why an optional server is not there; undefined when it is. */
+export function whyMissing(server) {
+  if (!server.optional || process.env[server.setting]) return undefined;
+  try {
+    return JSON.parse(readFileSync(recordOf(server), 'utf8')).unavailable;
+  } catch {
+    return 'it could not be fetched';
   }
 }
 
@@ -47,7 +70,7 @@ export async function checkGivenServer(server) {
   if (!version) throw new SetupFault(`${server.setting} names no ${server.name} that runs: ${given}`);
   if (!isEnough(version, server)) {
     throw new SetupFault(
-      `${server.setting} names ${server.name} ${version}, which is too old: give ${server.atLeast.join('.')} or newer`,
+      `${server.setting} names ${server.name} ${version}, which does not fit: give ${wantedVersion(server)}`,
     );
   }
 }
@@ -55,15 +78,19 @@ export async function checkGivenServer(server) {
 /** Finds the server on the PATH or fetches it from the distribution into `.local/`. */
 export async function provideServer(server) {
   let tooOld;
-  for (const path of everyOnPath(server.name)) {
+  for (const path of everyOnPath(server.program ?? server.name)) {
     const version = await versionOf(path);
     if (version && isEnough(version, server)) {
-      record(server, { path, version });
+      record(server, { path, version, fingerprint: fingerprint(path) });
       return `${server.name} ${version} (${path})`;
     }
     tooOld ??= version;
   }
   const family = aptFamily();
+  if (!family && server.optional) {
+    record(server, { unavailable: 'there is no apt to fetch one with' });
+    return `no ${server.name}`;
+  }
   if (!family) throw new SetupFault(missing(server, tooOld));
   const version = await unpackPrivately({
     family,
@@ -72,13 +99,14 @@ export async function provideServer(server) {
     choose: server.choose,
     tryOut: (folder) => tryOut(server, folder, family),
   });
-  record(server, placesIn(server, join(local, server.name), version));
+  const places = placesIn(server, join(local, server.name), version);
+  record(server, { ...places, fingerprint: fingerprint(places.path) });
   return `${server.name} ${version}`;
 }
 
 function missing(server, tooOld) {
-  const wanted = `${server.name} ${server.atLeast.join('.')} or newer`;
-  const cause = tooOld ? `${server.name} ${tooOld} on the PATH is too old` : `${server.name} was not found`;
+  const wanted = `${server.name} ${wantedVersion(server)}`;
+  const cause = tooOld ? `${server.name} ${tooOld} on the PATH does not fit` : `${server.name} was not found`;
   return `${cause}, and there is no apt to fetch one with: install ${wanted}, or point ${server.setting} at one`;
 }
 
@@ -86,9 +114,9 @@ async function tryOut(server, folder, family) {
   const places = placesIn(server, folder);
   const version = isProgram(places.path) ? await versionOf(places.path, places.libraryPath) : undefined;
   if (version && isEnough(version, server)) return version;
-  const cause = version ? `is ${version}, too old` : 'does not run on this machine';
+  const cause = version ? `is ${version}, which does not fit` : 'does not run on this machine';
   throw new SetupFault(
-    `the ${server.name} of ${family.name} (${server.suites(family)}) ${cause}: install ${server.atLeast.join('.')} or newer, or point ${server.setting} at one`,
+    `the ${server.name} of ${family.name} (${server.suites(family)}) ${cause}: install ${wantedVersion(server)}, or point ${server.setting} at one`,
   );
 }
 
@@ -130,18 +158,24 @@ async function versionOf(path, libraryPath) {
 
 function isEnough(version, server) {
   const [major, minor] = version.split('.').map(Number);
-  const [wantedMajor, wantedMinor] = server.atLeast;
-  return major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+  const reaches = ([wantedMajor, wantedMinor]) =>
+    major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+  return reaches(server.atLeast) && !(server.below && reaches(server.below));
+}
+
+function wantedVersion(server) {
+  const least = server.atLeast.join('.');
+  return server.below ? `a ${least}` : `${least} or newer`;
 }
 
 function recordOf(server) {
   return join(local, `${server.name}.json`);
 }
 
-function record(server, places) {
+function record(server, found) {
   const file = recordOf(server);
   const fresh = `${file}.new-${process.pid}`;
-  writeFileSync(fresh, `${JSON.stringify({ ...places, fingerprint: fingerprint(places.path) })}\n`);
+  writeFileSync(fresh, `${JSON.stringify(found)}\n`);
   renameSync(fresh, file);
   rmSync(fresh, { force: true });
 }

@@ -16,18 +16,24 @@ export function findNatsServer(): Binary {
   return find({ name: 'nats-server', setting: 'NATS_SERVER', libraries: undefined });
 }
 
+/**
+ * nats-server 2.10, the oldest that is supported: `NATS_SERVER_210`, else what `npm test` put into `.local/`. Undefined
+ * when neither is there: the set-up has said that tests with it are skipped.
+ */
+export function findNatsServer210(): Binary | undefined {
+  return given('NATS_SERVER_210') ?? localTool('nats-server-2.10');
+}
+
 /** redis-server: `REDIS_SERVER` (with `REDIS_LIBRARY_PATH`), else `.local/` (after `npm test`), else the PATH. */
 export function findRedisServer(): Binary {
   return find({ name: 'redis-server', setting: 'REDIS_SERVER', libraries: 'REDIS_LIBRARY_PATH' });
 }
 
 function find(wanted: { name: string; setting: string; libraries: string | undefined }): Binary {
-  const given = process.env[wanted.setting];
-  if (given) {
-    if (!isProgram(given))
-      throw new EmbeddedError(`${wanted.setting} names no program that can be run: ${given}`);
+  const named = given(wanted.setting);
+  if (named) {
     const libraries = wanted.libraries === undefined ? undefined : process.env[wanted.libraries];
-    return { path: given, libraryPath: libraries || undefined };
+    return { ...named, libraryPath: libraries || undefined };
   }
   const local = localTool(wanted.name);
   if (local) return local;
@@ -40,12 +46,20 @@ function find(wanted: { name: string; setting: string; libraries: string | undef
   );
 }
 
+/** The program that a setting names; undefined when it is not set. */
+function given(setting: string): Binary | undefined {
+  const path = process.env[setting];
+  if (!path) return undefined;
+  if (!isProgram(path)) throw new EmbeddedError(`${setting} names no program that can be run: ${path}`);
+  return { path };
+}
+
 /** The toolchain (infra/dev) writes one small JSON file for each program it found or fetched. */
 function localTool(name: string): Binary | undefined {
   const file = join(repositoryRoot, '.local', `${name}.json`);
   if (!existsSync(file)) return undefined;
-  const { path, libraryPath } = JSON.parse(readFileSync(file, 'utf8')) as Binary;
-  return isProgram(path) ? { path, libraryPath } : undefined;
+  const { path, libraryPath } = JSON.parse(readFileSync(file, 'utf8')) as Partial<Binary>;
+  return path !== undefined && isProgram(path) ? { path, libraryPath } : undefined;
 }
 
 function isProgram(path: string): boolean {

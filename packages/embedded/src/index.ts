@@ -1,5 +1,11 @@
 export { EmbeddedError, reasonOf } from './embedded-error.ts';
-export { type Binary, findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
+export {
+  type Binary,
+  findNatsServer,
+  findNatsServer210,
+  findRedisServer,
+  repositoryRoot,
+} from './find-binary.ts';
 export { makeHome, temporaryHome } from './home.ts';
 export {
   type Installation,
