@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { busInboxPrefix } from '@gatehouse/nats-claims';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
+import { type BusLogin, credsLogin, urlLogin } from './bus-login.ts';
 import type { Log } from './log.ts';
 import {
   API_TIMEOUT_MS,
+  awaitStreams,
   ensureStreams,
   type eventStream,
   type Incarnations,
@@ -50,8 +53,12 @@ export interface Bus {
 export interface BusOptions extends Partial<StreamOptions> {
   /** One or more comma-separated URLs; user and password (or a token) in the first one's userinfo. */
   readonly url: string;
-  /** Shown in the server's list of connections. */
+  /** The process (a service, or `all-in-one`): names its inbox, its credentials, and it in the server's list. */
   readonly name: string;
+  /** A `.creds` file, or a folder with one a process; goes before what the URL says. */
+  readonly creds?: string | undefined;
+  /** Whether it makes the streams and brings them up to date (default), or waits until another has. */
+  readonly managesStreams?: boolean;
   readonly log: Log;
   /** Hears of every change; `reason` never holds credentials. */
   readonly onState?: (up: boolean, reason?: string) => void;
@@ -72,6 +79,7 @@ export function connectBus(options: BusOptions): Bus {
 class Connected implements Bus {
   readonly #options: BusOptions;
   readonly #streams: StreamOptions;
+  readonly #login: BusLogin;
   readonly #closing = new AbortController();
   readonly #upListeners = new Set<(nc: NatsConnection) => void>();
   readonly #downListeners = new Set<() => void>();
@@ -85,6 +93,8 @@ class Connected implements Bus {
 
   constructor(options: BusOptions) {
     this.#options = options;
+    const { creds, name, log } = options;
+    this.#login = creds === undefined ? urlLogin(urlsOf(options.url)[0]) : credsLogin(creds, name, log);
     this.#streams = {
       replicas: options.replicas ?? 1,
       eventsMaxAgeSeconds: options.eventsMaxAgeSeconds ?? 7 * 86_400,
@@ -150,7 +160,8 @@ class Connected implements Bus {
   async #live(): Promise<void> {
     for (let attempt = 0; !this.#closing.signal.aborted; attempt += 1) {
       try {
-        const nc = await connect(connectionOptions(this.#options));
+        this.#login.check();
+        const nc = await connect(connectionOptions(this.#options, this.#login));
         this.#connection = nc;
         attempt = 0;
         if (this.#closing.signal.aborted) break;
@@ -182,7 +193,8 @@ class Connected implements Bus {
     for (let attempt = 0; !stale(); attempt += 1) {
       try {
         const jsm = await jetstreamManager(nc, { checkAPI: false, timeout: API_TIMEOUT_MS });
-        const found = await ensureStreams(jsm, this.#streams);
+        const { managesStreams = true } = this.#options;
+        const found = await (managesStreams ? ensureStreams(jsm, this.#streams) : awaitStreams(jsm));
         if (stale()) return;
         this.#incarnations = found;
         this.#goUp(nc);
@@ -231,23 +243,25 @@ function backoff(attempt: number): number {
   return most / 2 + Math.random() * (most / 2);
 }
 
-/** The options of one connection. Credentials go in as fields: the library may print a server's URL, not these. */
-function connectionOptions({ url, name }: BusOptions): ConnectionOptions {
-  const urls = url
+/** The addresses of a setting. At least one: a setting without any does not come this far. */
+function urlsOf(text: string): [URL, ...URL[]] {
+  const urls = text
     .split(',')
     .map((one) => new URL(one.includes('://') ? one.trim() : `nats://${one.trim()}`));
+  return urls as [URL, ...URL[]];
+}
+
+/** The options of one connection. */
+function connectionOptions({ url, name }: BusOptions, login: BusLogin): ConnectionOptions {
+  const urls = urlsOf(url);
   const secured = urls.some(({ protocol }) => protocol === 'tls:');
-  const { username = '', password = '' } = urls[0] ?? {};
   let losses = 0;
   return {
     servers: urls.map(({ host }) => host),
-    name,
+    name: `gatehouse-${name}`,
+    inboxPrefix: busInboxPrefix(name),
     ...(secured ? { tls: {} } : {}),
-    ...(password !== ''
-      ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) }
-      : username !== ''
-        ? { token: decodeURIComponent(username) }
-        : {}),
+    ...login.options,
     timeout: CONNECT_TIMEOUT_MS,
     maxReconnectAttempts: -1,
     reconnectDelayHandler: () => {

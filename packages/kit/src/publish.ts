@@ -31,13 +31,18 @@ export interface Publisher {
 
 const IN_FLIGHT_MAX = 256;
 
+/** Prefix of the inboxes of a connection: a server may let it listen to these only. */
+function inboxPrefixOf(nc: NatsConnection): string | undefined {
+  return (nc as { readonly options?: { readonly inboxPrefix?: string } }).options?.inboxPrefix;
+}
+
 /**
  * A publisher over one connection. The client's own `js.publish` makes a request, a timer, three promises and a stack
  * trace of each message (about 25 µs); here a message costs one write and one look at the answer, and a batch has one
  * timer.
  */
 export function createPublisher(nc: NatsConnection): Publisher {
-  const inbox = `${createInbox()}.`;
+  const inbox = `${createInbox(inboxPrefixOf(nc))}.`;
   const batches = new Map<number, Batch>();
   let batchCount = 0;
   const subscription = nc.subscribe(`${inbox}*`, {

@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
+import { managesBusStreams } from '@gatehouse/nats-claims';
 import { assertCompatible, migrateUp } from '@gatehouse/schema';
 import type { FastifyInstance } from 'fastify';
-import { type Bus, connectBus } from './bus.ts';
-import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
 import { createKeyAnnouncer } from './announce-keys.ts';
+import { type Bus, connectBus } from './bus.ts';
+import { credsFile } from './bus-login.ts';
+import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
 import { confirmRecorded } from './confirm.ts';
 import { type RunningConsumer, startConsumer } from './consume.ts';
 import { type Database, openDatabase } from './database.ts';
@@ -73,6 +76,7 @@ export function configOf(services: readonly Service[], env: RunOptions['env'] = 
   const faults = [
     ...metricsGuardFaults(config),
     ...readinessFaults(config),
+    ...busLoginFaults(config, services),
     ...services.flatMap((service) => service.check(config as never)),
   ];
   if (faults.length > 0) throw new ConfigError(faults);
@@ -102,28 +106,28 @@ export async function run(services: readonly Service[], options: RunOptions = {}
   await Promise.all([app.ready(), inner.ready()]);
   const url = await listen(app, config);
 
+  const announcer = createKeyAnnouncer(services, shared);
   const running: RunningJob[] = [];
   const consumers: RunningConsumer[] = [];
   const stop = stopOnce(async () => {
     phase = 'draining';
-  const announcer = createKeyAnnouncer(services, shared);
     await Promise.all([closeApp(app, config), inner === app ? undefined : inner.close()]);
     await Promise.all([...running, ...consumers].map((one) => one.stop()));
+    await announcer?.stop();
     await Promise.all(members.map(({ relay }) => relay.drain(2000)));
     for (const { opened } of members.toReversed()) await opened.close?.();
     await closeProcess(shared, members);
   });
-    await announcer?.stop();
 
   try {
     await prepareDatabase(members, shared);
     await shared.feed.start();
+    for (const { opened } of members) await opened.prepare?.();
+    await announcer?.begin();
     for (const { opened } of members) await opened.start?.();
     for (const member of members) await startMember(member, shared, running, consumers);
     running.push(watchDependencies(members.map(({ opened, database }) => ({ ctx: opened.ctx, database }))));
     phase = 'serving';
-    for (const { opened } of members) await opened.prepare?.();
-    await announcer?.begin();
   } catch (error) {
     await stop();
     throw error;
@@ -132,9 +136,19 @@ export async function run(services: readonly Service[], options: RunOptions = {}
   return { url, metrics: shared.metrics, stop };
 }
 
+const processNameOf = (services: readonly Service[]): string =>
+  (services.length === 1 && services[0]?.name) || 'all-in-one';
+
+/** Credentials that are not there would leave the process without the bus for ever, and nobody told at its start. */
+function busLoginFaults({ NATS_CREDS: creds }: BaseConfig, services: readonly Service[]): string[] {
+  if (creds === undefined) return [];
+  const file = credsFile(creds, processNameOf(services));
+  return existsSync(file) ? [] : [`NATS_CREDS names ${file}, which is not there`];
+}
+
 function openProcess(services: readonly Service[], config: BaseConfig, given: Log | undefined): Process {
   const names = services.map(({ name }) => name);
-  const name = names.length === 1 && names[0] !== undefined ? names[0] : 'all-in-one';
+  const name = processNameOf(services);
   const rootLog =
     given ??
     createLog({
@@ -146,7 +160,10 @@ function openProcess(services: readonly Service[], config: BaseConfig, given: Lo
   const secrets = openSecrets(config);
   const bus = connectBus({
     url: config.NATS_URL,
-    name: `gatehouse-${name}`,
+    name,
+    creds: config.NATS_CREDS,
+    // A login that all share may make them from anywhere; credentials of a service may when it is one of these.
+    managesStreams: config.NATS_CREDS === undefined || names.some((one) => managesBusStreams(one)),
     log,
     replicas: config.NATS_STREAM_REPLICAS,
     revocationsMaxAgeSeconds: revocationsMaxAgeSeconds(config),

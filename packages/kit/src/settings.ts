@@ -34,6 +34,9 @@ export const baseSettings = {
     secret: true,
     doc: 'nats-server with JetStream, 2.10 or newer.',
   }),
+  NATS_CREDS: setting.optional({
+    doc: 'Credentials for NATS: a `.creds` file, or a folder with one a process (`token.creds`, …, `all-in-one.creds`). Read again at each connection. Without it NATS_URL may hold user and password.',
+  }),
   NATS_STREAM_REPLICAS: setting.integer({
     default: 1,
     min: 1,

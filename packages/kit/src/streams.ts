@@ -55,6 +55,20 @@ export async function ensureStreams(jsm: JetStreamManager, options: StreamOption
   return { [eventStream]: events.created, [revocationStream]: revocations.created };
 }
 
+/** Finds the streams, for a process that may not make them. @throws while one of them is not there */
+export async function awaitStreams(jsm: JetStreamManager): Promise<Incarnations> {
+  const [events, revocations] = await Promise.all([infoOf(jsm, eventStream), infoOf(jsm, revocationStream)]);
+  if (events === undefined || revocations === undefined) throw new StreamsMissing();
+  return { [eventStream]: events.created, [revocationStream]: revocations.created };
+}
+
+class StreamsMissing extends Error {
+  override readonly name = 'StreamsMissing';
+  constructor() {
+    super('the streams are not there yet: the token and the audit service make them');
+  }
+}
+
 async function ensureStream(jsm: JetStreamManager, wanted: Wanted): Promise<StreamInfo> {
   const found = await infoOf(jsm, wanted.name);
   if (found === undefined) {
