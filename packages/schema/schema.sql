@@ -520,6 +520,7 @@ create table natsid.cluster (
   name text not null,
   servers text[] not null,
   secret_id uuid,
+  creds_expire_at timestamp with time zone,
   description text not null default ''::text,
   own boolean not null default false,
   resolver text not null default 'unknown'::text,
@@ -527,6 +528,7 @@ create table natsid.cluster (
   healthy boolean not null default false,
   checked_at timestamp with time zone,
   check_due_at timestamp with time zone not null default now(),
+  sweep_due_at timestamp with time zone not null default now(),
   synced_at timestamp with time zone,
   sync_report jsonb not null default '{}'::jsonb,
   lease_holder uuid,
@@ -587,6 +589,7 @@ create table natsid.encryption_instance (
   instance_id uuid not null,
   service text not null,
   key_ids text[] not null,
+  wanted_key_id text not null,
   started_at timestamp with time zone not null default now(),
   seen_at timestamp with time zone not null default now(),
   constraint encryption_instance_pkey PRIMARY KEY (instance_id)
@@ -693,14 +696,17 @@ create table natsid.reencryption (
   id uuid not null,
   to_key_id text not null,
   state text not null,
-  cursor_id uuid,
+  phase text not null default 'rewrap'::text,
+  cursor_id text,
   rewrapped bigint not null default 0,
+  verified bigint not null default 0,
   total bigint not null default 0,
   error text,
   started_by text,
   started_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   finished_at timestamp with time zone,
+  constraint reencryption_phase_check CHECK ((phase = ANY (ARRAY['rewrap'::text, 'services'::text, 'verify'::text]))),
   constraint reencryption_pkey PRIMARY KEY (id),
   constraint reencryption_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text, 'cancelled'::text]))),
   constraint reencryption_to_key_id_fkey FOREIGN KEY (to_key_id) REFERENCES natsid.encryption_key(id)
@@ -755,6 +761,8 @@ CREATE INDEX outbox_published ON natsid.outbox USING btree (published_at) WHERE 
 CREATE UNIQUE INDEX reencryption_single ON natsid.reencryption USING btree (state) WHERE (state = 'running'::text);
 CREATE INDEX revocation_until ON natsid.revocation USING btree (until) WHERE (until IS NOT NULL);
 CREATE INDEX secret_by_key ON natsid.secret USING btree (key_id, id);
+CREATE UNIQUE INDEX secret_canary ON natsid.secret USING btree (kind) WHERE (kind = 'canary'::text);
+CREATE INDEX secret_legacy ON natsid.secret USING btree (id) WHERE (sealed ~~ 'encrypted:%'::text);
 
 grant delete, insert, select, update on natsid.account to gatehouse_natsid;
 grant delete, insert, select, update on natsid.account_key to gatehouse_natsid;

@@ -65,6 +65,9 @@ create table natsid.secret (
 );
 -- "How many records still need this key", and the walk of the re-encryption.
 create index secret_by_key on natsid.secret (key_id, id);
+-- What came from NIS as it was sealed there; nothing binds it to its row, so it is sealed anew at once.
+create index secret_legacy on natsid.secret (id) where sealed like 'encrypted:%';
+create unique index secret_canary on natsid.secret (kind) where kind = 'canary';
 
 -- The states of the ring's keys: staged (read everywhere) -> primary (seals) -> retiring -> drained -> destroyed.
 create table natsid.encryption_key (
@@ -84,6 +87,8 @@ create table natsid.encryption_instance (
   instance_id uuid primary key,
   service text not null,
   key_ids text[] not null,
+  -- What its ENCRYPTION_CURRENT_KEY_ID names.
+  wanted_key_id text not null,
   started_at timestamptz not null default now(),
   seen_at timestamptz not null default now()
 );
@@ -91,9 +96,12 @@ create table natsid.reencryption (
   id uuid primary key,
   to_key_id text not null references natsid.encryption_key (id),
   state text not null check (state in ('running', 'done', 'failed', 'cancelled')),
-  -- Where the walk stands: records up to this id are done.
-  cursor_id uuid,
+  -- rewrap: our own records; services: those of the others; verify: everything is opened once.
+  phase text not null default 'rewrap' check (phase in ('rewrap', 'services', 'verify')),
+  -- Where the walk of the phase stands: records up to this one are done.
+  cursor_id text,
   rewrapped bigint not null default 0,
+  verified bigint not null default 0,
   total bigint not null default 0,
   error text,
   started_by text,
@@ -272,6 +280,8 @@ create table natsid.cluster (
   servers text[] not null,
   -- Creds of a system account user from outside; null: made on the fly with the system account's key.
   secret_id uuid references natsid.secret (id),
+  -- When the creds from outside end.
+  creds_expire_at timestamptz,
   description text not null default '',
   -- The platform's own bus.
   own boolean not null default false,
@@ -282,6 +292,8 @@ create table natsid.cluster (
   checked_at timestamptz,
   -- When its servers are asked again how they are; also the claim of the process that asks.
   check_due_at timestamptz not null default now(),
+  -- When it is searched again for deleted accounts that came back; also a claim.
+  sweep_due_at timestamptz not null default now(),
   synced_at timestamptz,
   -- What the last full look found and did.
   sync_report jsonb not null default '{}',

@@ -41,6 +41,8 @@ export interface EncryptionInstanceTable {
   instance_id: string;
   service: string;
   key_ids: string[];
+  /** What its ENCRYPTION_CURRENT_KEY_ID names. */
+  wanted_key_id: string;
   started_at: CreatedAt;
   seen_at: CreatedAt;
 }
@@ -49,8 +51,10 @@ export interface ReencryptionTable {
   id: string;
   to_key_id: string;
   state: 'running' | 'done' | 'failed' | 'cancelled';
+  phase: Generated<'rewrap' | 'services' | 'verify'>;
   cursor_id: string | null;
   rewrapped: Generated<number>;
+  verified: Generated<number>;
   total: Generated<number>;
   error: string | null;
   started_by: string | null;
@@ -194,6 +198,8 @@ export interface ClusterTable {
   name: string;
   servers: string[];
   secret_id: string | null;
+  /** When creds from outside end. */
+  creds_expire_at: Moment;
   description: Generated<string>;
   own: Generated<boolean>;
   resolver: Generated<ResolverKind>;
@@ -202,6 +208,8 @@ export interface ClusterTable {
   checked_at: Moment;
   /** When its servers are asked again; also the claim of the process that asks. */
   check_due_at: CreatedAt;
+  /** When it is searched again for deleted accounts that came back; also a claim. */
+  sweep_due_at: CreatedAt;
   synced_at: Moment;
   sync_report: ColumnType<JsonObject, JsonObject | undefined, JsonObject>;
   lease_holder: string | null;
