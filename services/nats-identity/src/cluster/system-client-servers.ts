@@ -62,7 +62,8 @@ export async function readTrust(client: SystemClient, expect: number): Promise<S
   );
 }
 
-function trustOf(
+/** What a VARZ answer says of a server's trust. */
+export function trustOf(
   { data }: SystemReply,
   { name, id }: { readonly name: string; readonly id: string },
 ): ServerTrust {
