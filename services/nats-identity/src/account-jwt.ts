@@ -33,6 +33,10 @@ export async function reissueAccount(
     nats,
     signer,
   );
+  if (jwt.length > ACCOUNT_JWT_BYTES_MAX)
+    throw new Problem('account_jwt_too_large', {
+      detail: `The account’s JWT would have ${jwt.length} bytes; ${ACCOUNT_JWT_BYTES_MAX} is the most.`,
+    });
   const changed = await tx
     .updateTable('account')
     .set({
@@ -90,6 +94,22 @@ function lockedOut(nats: Record<string, unknown>, now: number): JsonObject {
 }
 
 /**
+ * What an account's JWT may have. A push must fit nats-server's max_payload (1 MiB unless set higher), and the server's
+ * answers name the account beside it.
+ */
+export const ACCOUNT_JWT_BYTES_MAX = 1_000_000;
+/** From here on servers take seconds to check an account, and their answers about it may not fit a message. */
+export const ACCOUNT_JWT_BYTES_WARN = 190_000;
+
+/** What an administrator should know of an account whose JWT has so many bytes. */
+export function sizeWarnings(bytes: number): string[] {
+  if (bytes <= ACCOUNT_JWT_BYTES_WARN) return [];
+  return [
+    `The JWT has ${bytes} bytes: beyond ${ACCOUNT_JWT_BYTES_WARN} servers take seconds to check it, and may not be able to answer what they enforce. ${ACCOUNT_JWT_BYTES_MAX} is the most.`,
+  ];
+}
+
+/**
  * The key that signs accounts of an operator: its newest active signing key whose seed is here, or the root key when
  * the operator is not strict. A pending key never: some server does not trust it yet (nats-protocol, fact 6).
  * @throws Problem `no_signing_key`
@@ -99,6 +119,8 @@ export async function operatorSigner(
   ctx: NatsIdentityContext,
   operatorId: string,
 ): Promise<Nkey> {
+  // All of them are held until the commit: a key that is being retired waits for whoever signs with it, and counts then.
+  // Not `limit 1`: a row that changed while it was waited for would leave none.
   const keys = await tx
     .selectFrom('operator_key')
     .select(['secret_id'])
@@ -107,7 +129,7 @@ export async function operatorSigner(
     .where('secret_id', 'is not', null)
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
-    .limit(1)
+    .forShare()
     .execute();
   const found = keys[0]?.secret_id;
   if (found) return readSeed(tx, ctx, found);
@@ -115,6 +137,7 @@ export async function operatorSigner(
     .selectFrom('operator')
     .select(['secret_id', 'claims'])
     .where('id', '=', operatorId)
+    .forShare()
     .executeTakeFirstOrThrow();
   if (operator.secret_id === null || operator.claims.strict_signing_key_usage === true)
     throw new Problem('no_signing_key');

@@ -61,6 +61,29 @@ export const actedBy = (call: ChangeCall, reason: string | undefined) => ({
   user_agent: call.client.userAgent,
 });
 
+/** On whose behalf a change is made, as its events say it. */
+export interface Acting {
+  readonly by: {
+    readonly actor_id: string | null;
+    readonly reason: string | null;
+    readonly client_ip: string | null;
+    readonly user_agent: string | null;
+  };
+  readonly traceparent: string | null;
+}
+
+/** A change that somebody asked for. */
+export const acting = (call: ChangeCall, reason: string | undefined): Acting => ({
+  by: actedBy(call, reason),
+  traceparent: call.trace.traceparent,
+});
+
+/** A change that the platform makes by itself. */
+export const platformActs: Acting = {
+  by: { actor_id: null, reason: null, client_ip: null, user_agent: null },
+  traceparent: null,
+};
+
 class RolledBack extends Error {}
 
 /**
@@ -137,5 +160,28 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The differences of two claims as answers and events show them. */
+/** The differences of two claims as answers show them. */
 export const diffOf = diffClaims;
+
+/** Bounds of an event's `changes`: 5,000 exports in one must still pass the bus. */
+const TOLD_CHANGES_MAX = 200;
+const TOLD_VALUE_CHARS_MAX = 1_000;
+const jwtText = /eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/g;
+
+/** The differences of two claims as events tell them: no token in them, and never more than a message may hold. */
+export function toldChanges(diff: readonly ClaimChange[]): ClaimChange[] {
+  const told = diff.slice(0, TOLD_CHANGES_MAX).map(({ path, before, after }) => ({
+    path: path.slice(0, TOLD_VALUE_CHARS_MAX),
+    before: toldValue(before),
+    after: toldValue(after),
+  }));
+  const left = diff.length - told.length;
+  return left > 0 ? [...told, { path: '', before: null, after: `and ${left} more` }] : told;
+}
+
+function toldValue(value: unknown): unknown {
+  const text = JSON.stringify(value) ?? 'null';
+  const safe = text.replace(jwtText, '(token)');
+  if (safe.length > TOLD_VALUE_CHARS_MAX) return `(${safe.length} characters)`;
+  return safe === text ? value : JSON.parse(safe);
+}

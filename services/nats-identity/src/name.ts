@@ -1,0 +1,32 @@
+import Type from 'typebox';
+
+/**
+ * A name of an operator, account, role, user or cluster: printable, and without space around it. What steers a terminal,
+ * breaks a line, or cannot be seen (controls, bidirectional marks, zero-width characters) is refused. Still no name is
+ * ever a part of a path or a subject: it may hold dots, slashes and `$`.
+ */
+export const NameText = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  pattern: '^(?!\\s)[^\\p{C}\\p{Zl}\\p{Zp}]+(?<!\\s)$',
+  description: 'Printable, at most 128 characters; compared without case.',
+});
+
+/** The public key of an account as callers send it. */
+export const AccountKeyText = Type.String({
+  pattern: '^A[A-Z2-7]{55}$',
+  description: 'Public key of an account.',
+});
+/** The public key of an operator or one of its signing keys. */
+export const OperatorKeyText = Type.String({
+  pattern: '^O[A-Z2-7]{55}$',
+  description: 'Public key of an operator, or of a signing key of one.',
+});
+/** `q` of every list. */
+export const SearchText = Type.String({
+  minLength: 1,
+  maxLength: 128,
+  description: 'Part of the name, without case, or the beginning of the public key.',
+});
+/** `tag` of every list whose objects have tags. */
+export const TagText = Type.String({ minLength: 1, maxLength: 256, description: 'A tag, without case.' });
