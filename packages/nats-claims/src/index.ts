@@ -52,6 +52,24 @@ export {
   readPlatformBus,
   readPublicBus,
 } from './platform-bus.ts';
+export {
+  type NscAccount,
+  type NscFault,
+  type NscFile,
+  type NscOperator,
+  type NscStore,
+  type NscUser,
+  readNscStore,
+  wipeSeeds,
+} from './read-nsc-store.ts';
+export {
+  type Listen,
+  type PreloadedAccount,
+  type ServerConfig,
+  ServerConfigError,
+  type ServerConfigOptions,
+  serverConfig,
+} from './server-config.ts';
 export { type AccountParts, joinAccount, splitAccount } from './split-account.ts';
 export { covers, hasWildcards, subjectFault } from './subject.ts';
 export { systemAccountExports } from './system-account.ts';
@@ -65,3 +83,9 @@ export {
 export { type AboutAccount, validateAccountClaims } from './validate-account.ts';
 export { validateOperatorClaims } from './validate-operator.ts';
 export { validateRoleTemplate, validateUserClaims } from './validate-user.ts';
+export {
+  type NscExport,
+  type NscExportEntry,
+  type NscOutputFile,
+  writeNscStore,
+} from './write-nsc-store.ts';

@@ -11,8 +11,7 @@ export const wildcardCount = (subject: string): number =>
 export const endsOpen = (subject: string): boolean => subject === '>' || subject.endsWith('.>');
 
 // What nats-server takes for white space in a subject, and what its line protocol cannot carry.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are refused
-const unfit = /[\s\u0000-\u001f\u007f]/;
+const unfit = /[\s\p{Cc}]/u;
 
 /** What is wrong with a subject, as nats-server judges it; undefined when nothing is. */
 export function subjectFault(subject: string): string | undefined {
