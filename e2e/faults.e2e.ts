@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { eventually, goodPassword, newEmail } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditEvent, mode, newPerson, type Platform, signIn, startPlatform } from './platform.ts';
@@ -22,6 +23,9 @@ beforeAll(async () => {
   });
 });
 afterAll(() => platform?.close());
+
+const seedsIn = ({ services, nats }: Platform) =>
+  services.map((name) => /^SU[A-Z2-7]{56}$/m.exec(readFileSync(nats.credsOf(name), 'utf8'))?.[0] ?? '');
 
 const componentOf = async (name: string) => {
   const { body } = await platform.api.get('/health');
@@ -129,7 +133,7 @@ describe('faults', () => {
       platform.env.GATEHOUSE_SECRET ?? '',
       platform.env.ENCRYPTION_KEYS?.split(':')[1] ?? '',
       new URL(platform.databaseUrl).password,
-      new URL(platform.nats.url).password,
+      ...seedsIn(platform),
     ];
     for (const secret of secrets) {
       expect(secret.length).toBeGreaterThan(8);

@@ -1,3 +1,4 @@
+export { type BusFiles, openBusFiles } from './bus-files.ts';
 export { EmbeddedError, reasonOf } from './embedded-error.ts';
 export {
   type Binary,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type BusFiles, openBusFiles } from './bus-files.ts';
 import { findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
 import { temporaryHome } from './home.ts';
 import { startNats } from './nats.ts';
@@ -23,6 +24,8 @@ export interface InstallationOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Server settings of the own Postgres. */
   readonly postgresFlags?: Record<string, string>;
+  /** Whether nats-server answers on a monitoring port. */
+  readonly natsMonitor?: boolean;
 }
 
 /** A whole installation of real processes. */
@@ -48,7 +51,12 @@ export interface Installation {
     stop(): Promise<void>;
     kill(): Promise<void>;
     start(): Promise<void>;
+    /** In operator mode: who connects needs credentials. */
     readonly url: string;
+    /** The credentials file of one process. */
+    credsOf(service: string): string;
+    /** Only with `natsMonitor`. */
+    readonly monitorUrl: string;
   };
   /** Only with a Postgres of its own. */
   readonly postgres: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
@@ -121,6 +129,8 @@ function settingsFor(
     LOG_LEVEL: 'info',
     DATABASE_URL: parts.databaseUrl,
     NATS_URL: parts.nats.url,
+    NATS_CREDS: parts.bus.credsFolder,
+    NATS_BUS_BUNDLE: parts.bus.bundleFile,
     ...(options.redis ? { RATE_LIMIT_REDIS_URL: parts.redis.url } : {}),
     GATEHOUSE_SECRET: randomBytes(32).toString('base64url'),
     ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64url')}`,
@@ -177,11 +187,14 @@ class Parts {
   #postgres: RunningPostgres | undefined;
   #nats: RunningServer | undefined;
   #redis: RunningServer | undefined;
+  #monitorPort = 0;
+  readonly bus: BusFiles;
 
   constructor(home: string, password: string, options: InstallationOptions) {
     this.#home = home;
     this.#password = password;
     this.#options = options;
+    this.bus = openBusFiles(join(home, 'bus'));
   }
 
   async start(): Promise<void> {
@@ -214,19 +227,26 @@ class Parts {
 
   #natsPart(): Installation['nats'] {
     const url = () => this.#nats?.url ?? '';
+    const monitorPort = () => this.#monitorPort;
     return {
       start: async () => {
+        if (this.#options.natsMonitor) this.#monitorPort ||= await findFreePort();
+        const monitor = this.#monitorPort === 0 ? '' : `http: "127.0.0.1:${this.#monitorPort}"\n`;
         this.#nats = await startNats({
           home: join(this.#home, 'nats'),
-          login: { user: 'gatehouse', password: this.#password },
+          config: monitor + this.bus.config,
           binary: findNatsServer().path,
           ...(this.#nats && { port: this.#nats.port }),
         });
       },
       stop: async () => this.#nats?.stop(),
       kill: async () => this.#nats?.kill(),
+      credsOf: (service) => join(this.bus.credsFolder, `${service}.creds`),
       get url() {
         return url();
+      },
+      get monitorUrl() {
+        return `http://127.0.0.1:${monitorPort()}`;
       },
     };
   }

@@ -1,0 +1,74 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import {
+  busCreds,
+  busServerConfig,
+  makePlatformBus,
+  publicBus,
+  readPlatformBus,
+  readPublicBus,
+} from '@gatehouse/nats-claims';
+import { EmbeddedError } from './embedded-error.ts';
+
+/** The platform's own bus as it lies in a folder. */
+export interface BusFiles {
+  /** Lines for the configuration of its servers. */
+  readonly config: string;
+  /** One `.creds` file a process; what NATS_CREDS names. */
+  readonly credsFolder: string;
+  /** What NATS_BUS_BUNDLE names: every private key, until the nats-identity service has taken the bus over. */
+  readonly bundleFile: string;
+}
+
+/**
+ * Makes the bus when the folder holds none. First the whole of it is written, in one step; everything else derives from
+ * that, and the public half comes last: whoever is killed in between goes on at the next start. Once taken over, the
+ * private keys are in the database only.
+ */
+export function openBusFiles(folder: string, resolverFolder: string = join(folder, 'jwt')): BusFiles {
+  const credsFolder = join(folder, 'creds');
+  const [bundleFile, publicFile] = [join(folder, 'bundle.json'), join(folder, 'bus.json')];
+  mkdirSync(credsFolder, { recursive: true, mode: 0o700 });
+  if (!existsSync(publicFile)) {
+    const made = existsSync(bundleFile) ? read(bundleFile, readPlatformBus) : makePlatformBus();
+    if (!existsSync(bundleFile)) writeWhole(bundleFile, JSON.stringify(made));
+    for (const [service, text] of busCreds(made)) writeWhole(join(credsFolder, `${service}.creds`), text);
+    writeWhole(publicFile, `${JSON.stringify(publicBus(made), null, 2)}\n`);
+  }
+  return {
+    config: busServerConfig(read(publicFile, readPublicBus), resolverFolder),
+    credsFolder,
+    bundleFile,
+  };
+}
+
+function read<T>(file: string, parse: (text: string) => T): T {
+  try {
+    return parse(readFileSync(file, 'utf8'));
+  } catch {
+    throw new EmbeddedError(`${file} is damaged: restore it from a copy`);
+  }
+}
+
+/** For its owner only, in full or not at all, and on the disk before anything that builds on it. */
+function writeWhole(file: string, text: string): void {
+  // The same name each time: what somebody who was killed left is overwritten.
+  const draft = `${file}.new`;
+  const descriptor = openSync(draft, 'w', 0o600);
+  try {
+    writeFileSync(descriptor, text);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  renameSync(draft, file);
+}
