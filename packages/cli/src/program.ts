@@ -1,8 +1,14 @@
 import { Command } from 'commander';
+import { addAccount } from './commands/account.ts';
 import { addAdmin } from './commands/admin.ts';
+import { addAllowance } from './commands/allowance.ts';
+import { addCluster } from './commands/cluster.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addMigrate } from './commands/migrate.ts';
+import { addOperator } from './commands/operator.ts';
+import { addRole } from './commands/role.ts';
+import { addUser } from './commands/user.ts';
 
 /** The whole command. Exit codes: 0 done, 1 refused, 2 wrong usage. */
 export function createProgram(): Command {
@@ -21,5 +27,11 @@ export function createProgram(): Command {
   addMigrate(program);
   addKeys(program);
   addAdmin(program);
+  addOperator(program);
+  addAccount(program);
+  addRole(program);
+  addUser(program);
+  addCluster(program);
+  addAllowance(program);
   return program;
 }

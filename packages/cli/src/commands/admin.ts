@@ -18,10 +18,6 @@ export function addAdmin(program: Command): void {
   addShow(user);
   change(user, 'set-role', 'give a user a role')
     .requiredOption('--role <name>', 'USER, ADMIN or PLATFORM_ADMIN')
-    .addHelpText(
-      'after',
-      '\nExample:\n  gatehouse admin user set-role --email user@example.com --role ADMIN --reason "runs the shop"\n',
-    )
     .action(changing('role', ({ role }) => ({ role }), 'the role acts from the next request'));
   change(user, 'lock', 'lock a user out; every session ends').action(changing('lock', none, 'locked'));
   change(user, 'unlock', 'lift a lock and the lockout after failed sign-ins').action(
@@ -43,10 +39,16 @@ function change(user: Command, name: string, description: string): Command {
 }
 
 function targeted(command: Command): Command {
+  const reason = command.name() === 'show' ? '' : ' --reason "asked by phone"';
+  const role = command.name() === 'set-role' ? ' --role ADMIN' : '';
   return command
     .option('--email <address>', 'which user')
     .option('--id <uuid>', 'which user (rather than --email)')
-    .option('--tenant <id>', 'tenant of the user');
+    .option('--tenant <id>', 'tenant of the user')
+    .addHelpText(
+      'after',
+      `\nExample:\n  gatehouse admin user ${command.name()} --email user@example.com${role}${reason}\n`,
+    );
 }
 
 function addShow(user: Command): void {

@@ -1,13 +1,17 @@
 import type { Command } from 'commander';
 import { Api } from '../api.ts';
 import { type Globals, show, showRows } from '../output.ts';
+import { addEncryption } from './encryption.ts';
 
-/** `gatehouse keys list|rotate`: the keys that sign access tokens. */
+/** `gatehouse keys list|rotate`: the keys that sign access tokens; `keys encryption …`: those that seeds lie under. */
 export function addKeys(program: Command): void {
-  const keys = program.command('keys').description('signing keys of access tokens');
+  const keys = program
+    .command('keys')
+    .description('signing keys of access tokens, and the keys that secrets are encrypted under');
   keys
     .command('list')
     .description('every key with its state: next, current, previous, retired')
+    .addHelpText('after', '\nExample:\n  gatehouse keys list\n')
     .action(async (_options: unknown, command: Command) => {
       const globals = command.optsWithGlobals<Globals>();
       const { items } = await new Api(globals.url).request('GET', '/api/admin/keys');
@@ -27,4 +31,5 @@ export function addKeys(program: Command): void {
       const answer = await new Api(globals.url).request('POST', '/api/admin/keys/rotate', { ...options });
       show(globals, answer, `the key ${answer.kid} signs from ${answer.activates_at}`);
     });
+  addEncryption(keys);
 }

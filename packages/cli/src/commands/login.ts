@@ -25,6 +25,7 @@ export function addLogin(program: Command): void {
   program
     .command('logout')
     .description('end the kept session')
+    .addHelpText('after', '\nExample:\n  gatehouse logout\n')
     .action(async (_options: unknown, command: Command) => {
       const globals = command.optsWithGlobals<Globals>();
       await new Api(globals.url).logout();

@@ -28,6 +28,7 @@ export function addMigrate(program: Command): void {
     .description('undo the newest migration; data in what it made is lost')
     .option('--steps <n>', 'how many to undo', '1')
     .option('--yes', 'do not ask')
+    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… gatehouse migrate down --yes\n')
     .addHelpText('after', '\nExample:\n  gatehouse migrate down --steps 1 --yes\n')
     .action(async (options: { steps: string; yes?: boolean }, command: Command) => {
       if (!/^[1-9][0-9]{0,3}$/.test(options.steps))
@@ -42,6 +43,7 @@ export function addMigrate(program: Command): void {
   migrate
     .command('status')
     .description('list the migrations: applied or pending')
+    .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… gatehouse migrate status\n')
     .action(async (_options: unknown, command: Command) => {
       const { migrations } = await migrationStatus(databaseUrl());
       showRows(
