@@ -43,8 +43,11 @@ function timeQueries(client: PoolClient, service: ServiceName, metrics: Metrics)
   const timed: Query = (...args) => {
     const begun = performance.now();
     const operation = operationOf(args[0]);
-    const done = () =>
-      metrics.dbQueryDuration.observe({ service, operation }, (performance.now() - begun) / 1000);
+    const done = () => {
+      const took = (performance.now() - begun) / 1000;
+      metrics.dbQueryDuration.observe({ service, operation }, took);
+      if (service === 'nats-identity') metrics.nisDbQueryDuration.observe({ operation }, took);
+    };
     const last = args.length - 1;
     const callback = args[last];
     if (typeof callback === 'function') {

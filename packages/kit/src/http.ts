@@ -158,6 +158,12 @@ function countRequest(options: AppOptions, request: FastifyRequest, reply: Fasti
   };
   options.metrics.httpDuration.observe(labels, reply.elapsedTime / 1000);
   options.metrics.httpRequests.inc(labels);
+  if (labels.service === 'nats-identity') {
+    // The guide's own names, without the route.
+    const { service, method, status } = labels;
+    options.metrics.nisRequestDuration.observe({ service, method, status }, reply.elapsedTime / 1000);
+    options.metrics.nisRequests.inc({ service, method, status });
+  }
   const level = levelOf(reply.statusCode, labels.route);
   if (!options.log.isLevelEnabled(level)) return;
   options.log[level](

@@ -16,7 +16,7 @@ import {
 } from '../change.ts';
 import { type NatsIdentityContext, type NatsidTransaction, route } from '../context.ts';
 import { ClusterCreds, ClusterDescription, ClusterName } from './cluster-body.ts';
-import { keepCreds, requireSystemKey } from './cluster-creds.ts';
+import { type KeptCreds, keepCreds, ownCreds, requireSystemKey } from './cluster-creds.ts';
 import { ClusterView, clusterView, lockCluster } from './cluster-view.ts';
 import { ServerAddresses, serverAddresses } from './server-address.ts';
 
@@ -78,8 +78,8 @@ async function change(
   const name = wanted.name ?? before.name;
   const servers = wanted.servers ?? before.servers;
   const description = wanted.description ?? before.description;
-  const secret_id =
-    wanted.creds === undefined ? before.secret_id : await credsOf(tx, ctx, before, wanted.creds);
+  const kept = wanted.creds === undefined ? before : await credsOf(tx, ctx, before, wanted.creds);
+  const { secret_id, creds_expire_at } = kept;
   const moved = secret_id !== before.secret_id || servers.join() !== before.servers.join();
   if (!moved && name === before.name && description === before.description) return before;
   const after = await tx
@@ -89,6 +89,7 @@ async function change(
       servers,
       description,
       secret_id,
+      creds_expire_at,
       revision: sql<number>`revision + 1`,
       updated_at: sql<Date>`now()`,
       // Other addresses may be other servers.
@@ -107,7 +108,7 @@ async function credsOf(
   ctx: NatsIdentityContext,
   cluster: Selectable<ClusterTable>,
   creds: string | null,
-): Promise<string | null> {
+): Promise<KeptCreds> {
   const operator = await tx
     .selectFrom('operator')
     .select(['id', 'system_account_id'])
@@ -115,7 +116,7 @@ async function credsOf(
     .executeTakeFirstOrThrow();
   if (creds !== null) return keepCreds(tx, ctx, operator, creds);
   await requireSystemKey(tx, operator);
-  return null;
+  return ownCreds;
 }
 
 async function tellChanged(

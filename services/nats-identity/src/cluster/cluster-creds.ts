@@ -14,8 +14,17 @@ import { keepSecret } from '../secret.ts';
 
 type Operator = Pick<Selectable<OperatorTable>, 'id' | 'system_account_id'>;
 
+/** Where creds lie, and until when they work; null: for ever. */
+export interface KeptCreds {
+  readonly secret_id: string | null;
+  readonly creds_expire_at: Date | null;
+}
+
+/** Of a cluster whose credentials are made on the fly. */
+export const ownCreds: KeptCreds = { secret_id: null, creds_expire_at: null };
+
 /**
- * Checks creds that somebody sends for a cluster, and seals them; returns the secret's id.
+ * Checks creds that somebody sends for a cluster, and seals them.
  * @throws Problem `invalid_creds`
  */
 export async function keepCreds(
@@ -23,12 +32,13 @@ export async function keepCreds(
   ctx: NatsIdentityContext,
   operator: Operator,
   text: string,
-): Promise<string> {
-  const { publicKey, issuerAccount } = readCreds(text);
+): Promise<KeptCreds> {
+  const { publicKey, issuerAccount, expiresAt } = readCreds(text);
   const system = await systemAccountOf(tx, operator);
   if (system !== undefined && system.public_key !== issuerAccount)
     throw refused('Their user does not belong to the system account that the operator names.');
-  return keepSecret(tx, ctx, { kind: 'creds', publicKey, plaintext: text });
+  const secret_id = await keepSecret(tx, ctx, { kind: 'creds', publicKey, plaintext: text });
+  return { secret_id, creds_expire_at: expiresAt };
 }
 
 /**
@@ -39,7 +49,7 @@ export async function requireSystemKey(tx: NatsidTransaction, operator: Operator
   const system = await systemAccountOf(tx, operator);
   const held =
     system !== undefined &&
-    (system.secret_id !== null ||
+    ((system.secret_id !== null && system.claims.strict_signing_key_usage !== true) ||
       (await tx
         .selectFrom('account_key')
         .select('id')
@@ -58,13 +68,14 @@ async function systemAccountOf(tx: NatsidTransaction, { system_account_id }: Ope
   if (system_account_id === null) return undefined;
   return tx
     .selectFrom('account')
-    .select(['id', 'public_key', 'secret_id'])
-    .where('id', '=', system_account_id)
+    .innerJoin('operator', 'operator.id', 'account.operator_id')
+    .select(['account.id', 'account.public_key', 'account.secret_id', 'operator.claims'])
+    .where('account.id', '=', system_account_id)
     .executeTakeFirst();
 }
 
 /** Whose creds these are. What is wrong with them is told without any part of them. */
-function readCreds(text: string): { readonly publicKey: string; readonly issuerAccount: string } {
+function readCreds(text: string) {
   const creds = parseCreds(text);
   if (creds === undefined) throw refused('They hold no JWT and seed between lines of dashes.');
   const claims = claimsOf(creds.jwt);
@@ -72,7 +83,8 @@ function readCreds(text: string): { readonly publicKey: string; readonly issuerA
   if (claims.exp !== undefined && claims.exp * 1000 <= Date.now()) throw refused('Their JWT has expired.');
   if (publicKeyOf(creds.seed) !== claims.sub) throw refused('Their seed is not the key of their JWT.');
   const issuerAccount = claims.nats.issuer_account ?? claims.iss;
-  return { publicKey: claims.sub, issuerAccount: String(issuerAccount) };
+  const expiresAt = claims.exp === undefined ? null : new Date(claims.exp * 1000);
+  return { publicKey: claims.sub, issuerAccount: String(issuerAccount), expiresAt };
 }
 
 function claimsOf(jwt: string): DecodedJwt {

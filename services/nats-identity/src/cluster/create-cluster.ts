@@ -14,7 +14,7 @@ import {
 } from '../change.ts';
 import { type NatsIdentityContext, type NatsidTransaction, route } from '../context.ts';
 import { ClusterCreds, ClusterDescription, ClusterName } from './cluster-body.ts';
-import { keepCreds, requireSystemKey } from './cluster-creds.ts';
+import { keepCreds, ownCreds, requireSystemKey } from './cluster-creds.ts';
 import { ClusterView, clusterView } from './cluster-view.ts';
 import { ServerAddresses, serverAddresses } from './server-address.ts';
 
@@ -79,7 +79,7 @@ export async function createClusterIn(
     .executeTakeFirst();
   if (operator === undefined) throw new Problem('not_found');
   if (creds === undefined) await requireSystemKey(tx, operator);
-  const secret_id = creds === undefined ? null : await keepCreds(tx, ctx, operator, creds);
+  const kept = creds === undefined ? ownCreds : await keepCreds(tx, ctx, operator, creds);
   const cluster = await tx
     .insertInto('cluster')
     .values({
@@ -87,7 +87,7 @@ export async function createClusterIn(
       operator_id: operator.id,
       name,
       servers: [...servers],
-      secret_id,
+      ...kept,
       description: description ?? '',
       own: own ?? false,
     })

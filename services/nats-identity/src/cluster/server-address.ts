@@ -23,6 +23,8 @@ export function serverAddresses(given: readonly string[]): string[] {
     if (fault !== undefined) errors.push({ pointer: `/servers/${index}`, message: fault });
     return fault === undefined ? addressOf(text) : '';
   });
+  if (errors.length === 0 && new Set(found.map((one) => one.startsWith('ws'))).size > 1)
+    errors.push({ pointer: '/servers', message: 'mixes nats with websocket addresses: give one kind' });
   if (errors.length > 0)
     throw new Problem('invalid_request', {
       detail: 'An address of a server cannot be used; `errors` says which.',
