@@ -1,4 +1,5 @@
 import { eventSubjects } from '@gatehouse/events';
+import { eventStream, revocationStream } from '@gatehouse/nats-claims';
 import {
   JetStreamApiError,
   type JetStreamManager,
@@ -9,14 +10,7 @@ import {
 } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/nats-core';
 
-/** The stream of every event of the catalogue. */
-export const eventStream = 'GATEHOUSE_EVENTS';
-/** The stream of revocation entries: as old as an access token can become, and no older. */
-export const revocationStream = 'GATEHOUSE_REVOCATIONS';
-/** Subject of a revocation entry. */
-export const revocationSubject = 'revocation.entry';
-/** Core NATS, in no stream: "all revocations committed until half a second ago are in the stream up to `seq`". */
-export const heartbeatSubject = 'revocation-heartbeat';
+export { eventStream, heartbeatSubject, revocationStream, revocationSubject } from '@gatehouse/nats-claims';
 
 /** Limits of the streams. */
 export interface StreamOptions {

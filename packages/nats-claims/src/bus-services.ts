@@ -5,9 +5,14 @@ import { completeRoleTemplate } from './complete-claims.ts';
 export const busServices = ['gateway', 'auth', 'token', 'audit', 'nats-identity', 'all-in-one'] as const;
 export type BusService = (typeof busServices)[number];
 
-const EVENTS = 'GATEHOUSE_EVENTS';
-const REVOCATIONS = 'GATEHOUSE_REVOCATIONS';
-const HEARTBEAT = 'revocation-heartbeat';
+/** The stream of every event of the catalogue. */
+export const eventStream = 'GATEHOUSE_EVENTS';
+/** The stream of revocation entries: as old as an access token can become, and no older. */
+export const revocationStream = 'GATEHOUSE_REVOCATIONS';
+/** Subject of a revocation entry. */
+export const revocationSubject = 'revocation.entry';
+/** Core NATS, in no stream: "all revocations committed until half a second ago are in the stream up to `seq`". */
+export const heartbeatSubject = 'revocation-heartbeat';
 
 /** What one service does on the bus beyond what all do. */
 interface BusUse {
@@ -33,8 +38,8 @@ const uses: Readonly<Record<Exclude<BusService, 'all-in-one'>, BusUse>> = {
       'token.>',
       'admin.sessions.>',
       'security.refresh_replay_detected',
-      'revocation.entry',
-      HEARTBEAT,
+      revocationSubject,
+      heartbeatSubject,
     ],
     managesStreams: true,
   },
@@ -67,36 +72,36 @@ export function busTemplate(service: BusService): RoleTemplate {
   ];
   return completeRoleTemplate({
     pub: { allow: [...new Set(publish)].sort() },
-    sub: { allow: [HEARTBEAT, `${busInboxPrefix(service)}.>`] },
+    sub: { allow: [heartbeatSubject, `${busInboxPrefix(service)}.>`] },
     allowed_connection_types: ['STANDARD'],
   });
 }
 
 /** Every process looks at both streams, and reads the revocations with consumers that live as long as it reads. */
 const readingSubjects = [
-  `$JS.API.STREAM.INFO.${EVENTS}`,
-  `$JS.API.STREAM.INFO.${REVOCATIONS}`,
+  `$JS.API.STREAM.INFO.${eventStream}`,
+  `$JS.API.STREAM.INFO.${revocationStream}`,
   // How far audit has come, before an outbox publishes again what audit seems to lack.
-  `$JS.API.CONSUMER.LIST.${EVENTS}`,
-  `$JS.API.CONSUMER.CREATE.${REVOCATIONS}`,
-  `$JS.API.CONSUMER.INFO.${REVOCATIONS}.*`,
-  `$JS.API.CONSUMER.DELETE.${REVOCATIONS}.*`,
-  `$JS.API.CONSUMER.MSG.NEXT.${REVOCATIONS}.*`,
+  `$JS.API.CONSUMER.LIST.${eventStream}`,
+  `$JS.API.CONSUMER.CREATE.${revocationStream}`,
+  `$JS.API.CONSUMER.INFO.${revocationStream}.*`,
+  `$JS.API.CONSUMER.DELETE.${revocationStream}.*`,
+  `$JS.API.CONSUMER.MSG.NEXT.${revocationStream}.*`,
 ];
 
-const managingSubjects = [EVENTS, REVOCATIONS].flatMap((stream) => [
+const managingSubjects = [eventStream, revocationStream].flatMap((stream) => [
   `$JS.API.STREAM.CREATE.${stream}`,
   `$JS.API.STREAM.UPDATE.${stream}`,
 ]);
 
 const followingSubjects = (consumer: string) => [
   // With one filter its subject is part of the request's; with several it stands in the body.
-  `$JS.API.CONSUMER.CREATE.${EVENTS}.${consumer}`,
-  `$JS.API.CONSUMER.CREATE.${EVENTS}.${consumer}.>`,
-  `$JS.API.CONSUMER.DURABLE.CREATE.${EVENTS}.${consumer}`,
-  `$JS.API.CONSUMER.INFO.${EVENTS}.${consumer}`,
-  `$JS.API.CONSUMER.MSG.NEXT.${EVENTS}.${consumer}`,
+  `$JS.API.CONSUMER.CREATE.${eventStream}.${consumer}`,
+  `$JS.API.CONSUMER.CREATE.${eventStream}.${consumer}.>`,
+  `$JS.API.CONSUMER.DURABLE.CREATE.${eventStream}.${consumer}`,
+  `$JS.API.CONSUMER.INFO.${eventStream}.${consumer}`,
+  `$JS.API.CONSUMER.MSG.NEXT.${eventStream}.${consumer}`,
   // Acknowledgements, in the form of today and in the one with domain and account before the stream (ADR-15).
-  `$JS.ACK.${EVENTS}.${consumer}.>`,
-  `$JS.ACK.*.*.${EVENTS}.${consumer}.>`,
+  `$JS.ACK.${eventStream}.${consumer}.>`,
+  `$JS.ACK.*.*.${eventStream}.${consumer}.>`,
 ];

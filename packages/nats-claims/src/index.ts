@@ -5,7 +5,11 @@ export {
   busServices,
   busSubjects,
   busTemplate,
+  eventStream,
+  heartbeatSubject,
   managesBusStreams,
+  revocationStream,
+  revocationSubject,
 } from './bus-services.ts';
 export { limitsExceeding } from './ceiling.ts';
 export { type ClaimFault, memberPath } from './claim-fault.ts';

@@ -1,6 +1,7 @@
 import { defineService } from '@gatehouse/kit';
 import type { NatsidDatabase } from '@gatehouse/schema';
 import { accountRoutes } from './account/routes.ts';
+import { takeOverBus } from './bus/take-over.ts';
 import { clusterJobs } from './cluster/jobs.ts';
 import { createReconciler } from './cluster/reconciler.ts';
 import { clusterRoutes } from './cluster/routes.ts';
@@ -29,6 +30,9 @@ export const natsIdentity = defineService<typeof natsIdentitySettings, NatsidDat
   ],
   jobs: [...userJobs, ...clusterJobs, ...encryptionJobs],
   open: async (ctx) => ({ reconciler: createReconciler(ctx) }),
-  start: async (ctx) => ctx.reconciler.start(),
+  start: async (ctx) => {
+    await takeOverBus(ctx);
+    ctx.reconciler.start();
+  },
   close: (ctx) => ctx.reconciler.stop(),
 });

@@ -26,6 +26,9 @@ export const natsIdentitySettings = {
     max: 3_650,
     doc: 'How long a deleted account is deleted again wherever it comes back; longer than any server may be away.',
   }),
+  NATS_BUS_BUNDLE: setting.optional({
+    doc: 'The platform’s own bus as `npm start` or `gatehouse bus init` made it, with its private keys: taken over at the next start, and removed then.',
+  }),
 } as const;
 
 /** The settings as read. */
