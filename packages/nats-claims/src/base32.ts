@@ -2,9 +2,10 @@ const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const values = new Int8Array(128).fill(-1);
 for (let value = 0; value < alphabet.length; value += 1) values[alphabet.charCodeAt(value)] = value;
 
-/** Base32 (RFC 4648 §6) without padding. */
-export function encodeBase32(bytes: Uint8Array): string {
-  let text = '';
+/** Base32 (RFC 4648 §6) without padding, as ASCII bytes: a seed in a text could not be overwritten. */
+export function encodeBase32(bytes: Uint8Array): Buffer {
+  const text = Buffer.alloc(Math.ceil((bytes.length * 8) / 5));
+  let at = 0;
   let bits = 0;
   let held = 0;
   for (const byte of bytes) {
@@ -12,11 +13,12 @@ export function encodeBase32(bytes: Uint8Array): string {
     bits += 8;
     while (bits >= 5) {
       bits -= 5;
-      text += alphabet[(held >>> bits) & 31];
+      text[at++] = alphabet.charCodeAt((held >>> bits) & 31);
     }
     held &= (1 << bits) - 1;
   }
-  return bits > 0 ? text + alphabet[(held << (5 - bits)) & 31] : text;
+  if (bits > 0) text[at] = alphabet.charCodeAt((held << (5 - bits)) & 31);
+  return text;
 }
 
 /** The bytes, or undefined when the text is not base32, or has bits after its last byte. */

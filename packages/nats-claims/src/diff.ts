@@ -1,3 +1,5 @@
+import { memberPath } from './claim-fault.ts';
+
 /** One difference between two claims. */
 export interface ClaimChange {
   /** Where, as in `limits.conn` or `exports[2].subject`. */
@@ -13,18 +15,16 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 /** What differs between two `nats` sections, leaf by leaf, in the order of the paths' first appearance. */
 export function diffClaims(before: unknown, after: unknown, path = ''): ClaimChange[] {
-  if (Object.is(before, after)) return [];
+  if (before === after) return [];
   const comparable = isObject(before) && isObject(after) && Array.isArray(before) === Array.isArray(after);
   if (!comparable) return [{ path, before: before ?? null, after: after ?? null }];
   const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+  const list = Array.isArray(before);
   return [...keys].flatMap((key) =>
-    diffClaims(before[key], after[key], join(path, key, Array.isArray(before))),
+    diffClaims(own(before, key), own(after, key), memberPath(path, list ? Number(key) : key)),
   );
 }
 
-function join(path: string, key: string, index: boolean): string {
-  if (index) return `${path}[${key}]`;
-  const plain = /^[A-Za-z_][\w]*$/.test(key);
-  if (!plain) return `${path}[${JSON.stringify(key)}]`;
-  return path === '' ? key : `${path}.${key}`;
-}
+/** Never what a prototype has: claims may have a member named `constructor`. */
+const own = (value: Record<string, unknown>, key: string): unknown =>
+  Object.hasOwn(value, key) ? value[key] : undefined;

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { isObject } from './loose-json.ts';
 import { isPublicKey, type Nkey, verifyNkey } from './nkey.ts';
 
 /** What a NATS JWT says beside its `nats` section; times in seconds since 1970. */
@@ -59,40 +60,52 @@ export function encodeJwt(
 }
 
 /**
- * Reads a JWT and checks its signature against its own `iss`. Whether that issuer is trusted is another question.
+ * Reads a JWT and checks its signature against its own `iss`. Whether that issuer is trusted is another question. What
+ * JavaScript cannot hold as it is (a number beyond 2^53) is refused, so that nothing changes unseen when it is signed anew.
  * @throws JwtError
  */
 export function decodeJwt(jwt: string): DecodedJwt {
   if (jwt.length > JWT_BYTES_MAX) throw new JwtError('larger than a server takes');
-  const [head, body, signature, ...rest] = jwt.trim().split('.');
-  if (!head || !body || !signature || rest.length > 0) throw new JwtError('not a JWT');
+  const [head = '', body = '', signature = '', ...rest] = jwt.trim().split('.');
+  if (![head, body, signature].every((part) => /^[\w-]+$/.test(part)) || rest.length > 0)
+    throw new JwtError('not a JWT');
   const { typ, alg } = parse(head) as { typ?: unknown; alg?: unknown };
-  if (String(typ).toLowerCase() !== 'jwt' || (alg !== 'ed25519-nkey' && alg !== 'ed25519'))
+  const old = lowerCase(alg) === 'ed25519';
+  if (lowerCase(typ) !== 'jwt' || (!old && lowerCase(alg) !== 'ed25519-nkey'))
     throw new JwtError('not a NATS JWT');
   const claims = parse(body);
-  const { iss, sub, iat, jti } = claims;
-  if (typeof iss !== 'string' || typeof sub !== 'string' || !Number.isSafeInteger(iat ?? 0))
+  const { iss, sub, iat = 0, jti } = claims;
+  if (typeof iss !== 'string' || typeof sub !== 'string' || !isTime(iat))
     throw new JwtError('iss, sub or iat is missing');
-  if (!isPublicKey(iss)) throw new JwtError('iss is not a public key');
+  if (!isPublicKey(iss) || !isPublicKey(sub)) throw new JwtError('iss or sub is not a public key');
   // The old form signs the body only.
-  const signed = alg === 'ed25519' ? body : `${head}.${body}`;
-  if (!verifyNkey(iss, signed, Buffer.from(signature, 'base64url')))
+  if (!verifyNkey(iss, old ? body : `${head}.${body}`, Buffer.from(signature, 'base64url')))
     throw new JwtError('the signature is not the issuer’s');
-  const nats = claims.nats;
-  if (typeof nats !== 'object' || nats === null || Array.isArray(nats)) throw new JwtError('no nats section');
   return {
     ...(typeof claims.name === 'string' ? { name: claims.name } : {}),
     ...(typeof claims.aud === 'string' ? { aud: claims.aud } : {}),
     ...timeOf(claims, 'exp'),
     ...timeOf(claims, 'nbf'),
-    iat: (iat ?? 0) as number,
+    iat,
     jti: typeof jti === 'string' ? jti : '',
     iss,
     sub,
-    nats: nats as Record<string, unknown>,
-    version: alg === 'ed25519' ? 1 : 2,
+    nats: natsOf(claims, old),
+    version: old ? 1 : 2,
   };
 }
+
+/** The `nats` section; the old form has type and tags beside it. */
+function natsOf(claims: Record<string, unknown>, old: boolean): Record<string, unknown> {
+  const { nats, type, tags } = claims;
+  if (!isObject(nats)) throw new JwtError('no nats section');
+  if (!old) return nats;
+  return { ...(type !== undefined && { type }), ...(tags !== undefined && { tags }), ...nats };
+}
+
+const lowerCase = (value: unknown): string => (typeof value === 'string' ? value.toLowerCase() : '');
+
+const isTime = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 function timeOf<K extends 'exp' | 'nbf'>(
   claims: Record<string, unknown>,
@@ -100,19 +113,54 @@ function timeOf<K extends 'exp' | 'nbf'>(
 ): Partial<Record<K, number>> {
   const value = claims[key];
   if (value === undefined || value === 0) return {};
-  if (!Number.isSafeInteger(value)) throw new JwtError(`${key} is not a time`);
+  if (!isTime(value)) throw new JwtError(`${key} is not a time`);
   return { [key]: value } as Partial<Record<K, number>>;
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+/** Of objects and lists in each other; real claims have less than ten. */
+const DEPTH_MAX = 64;
+
 function parse(part: string): Record<string, unknown> {
+  let value: unknown;
+  let lost = false;
   try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>;
+    const text = utf8.decode(Buffer.from(part, 'base64url'));
+    // Only numbers of many digits, or with an exponent, can be others than they are written.
+    const exact = !/\d{16}|\d[eE]/.test(text);
+    value = exact
+      ? JSON.parse(text)
+      : parseWithSource(text, (_key, one, { source = '' }) => {
+          if (typeof one === 'number' && !isExact(one, source)) lost = true;
+          return one;
+        });
   } catch {
-    // told below, without the text
+    throw new JwtError('not a JWT');
   }
-  throw new JwtError('not a JWT');
+  if (lost) throw new JwtError('a number in it is too large to be kept as it is');
+  if (!isObject(value)) throw new JwtError('not a JWT');
+  if (isDeeper(value, DEPTH_MAX)) throw new JwtError('nested too deeply');
+  return value;
+}
+
+// With a third argument of the reviver, which the language's typings do not know yet (ECMAScript, JSON.parse source text).
+const parseWithSource = JSON.parse as (
+  text: string,
+  reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+) => unknown;
+
+const isExact = (value: number, source: string): boolean =>
+  Number.isFinite(value) &&
+  (!/^-?\d+$/.test(source) ? String(value).length < 17 : Number.isSafeInteger(value));
+
+/** Without recursion: a deeply nested text must not overflow the stack. */
+function isDeeper(root: unknown, most: number): boolean {
+  let level: unknown[] = [root];
+  for (let depth = 0; depth <= most; depth += 1) {
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
 }
 
 /** SHA-256 of a JWT's text: what stored and enforced are compared by, and what `CLAIMS.PACK` adds up. */

@@ -49,7 +49,9 @@ export function nkeyFromSeed(seed: string | Uint8Array, kind?: NkeyKind): Nkey {
   if ((first & 0xf8) !== SEED_PREFIX || found === undefined || bytes.length !== KEY_BYTES + 2)
     throw new NkeyError('not a seed');
   if (kind !== undefined && found !== kind) throw new NkeyError(`a seed of kind ${found}, not ${kind}`);
-  return nkeyOf(found, bytes.subarray(2));
+  const key = nkeyOf(found, Buffer.from(bytes.subarray(2)));
+  bytes.fill(0);
+  return key;
 }
 
 /** The kind of a public key. @throws NkeyError when the text is not a public key */
@@ -85,19 +87,17 @@ const PKCS8 = Buffer.from('302e020100300506032b657004220420', 'hex');
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex');
 const PKCS8_CURVE = Buffer.from('302e020100300506032b656e04220420', 'hex');
 
-function nkeyOf(kind: NkeyKind, rawSeed: Uint8Array): Nkey {
-  const raw = Buffer.from(rawSeed);
-  const der = kind === 'curve' ? PKCS8_CURVE : PKCS8;
-  const key: KeyObject = createPrivateKey({ key: Buffer.concat([der, raw]), format: 'der', type: 'pkcs8' });
+/** Takes `raw` over. */
+function nkeyOf(kind: NkeyKind, raw: Buffer): Nkey {
+  const der = Buffer.concat([kind === 'curve' ? PKCS8_CURVE : PKCS8, raw]);
+  const key: KeyObject = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  der.fill(0);
   const publicRaw = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES);
   const prefix = prefixes[kind];
   return {
     kind,
-    publicKey: withChecksum(Buffer.concat([Buffer.of(prefix), publicRaw])),
-    seed: () =>
-      Buffer.from(
-        withChecksum(Buffer.concat([Buffer.of(SEED_PREFIX | (prefix >> 5), (prefix & 31) << 3), raw])),
-      ),
+    publicKey: withChecksum([Buffer.of(prefix), publicRaw]).toString('latin1'),
+    seed: () => withChecksum([Buffer.of(SEED_PREFIX | (prefix >> 5), (prefix & 31) << 3), raw]),
     sign(data) {
       if (kind === 'curve') throw new NkeyError('a curve key does not sign');
       return sign(null, bytesOf(data), key);
@@ -105,10 +105,12 @@ function nkeyOf(kind: NkeyKind, rawSeed: Uint8Array): Nkey {
   };
 }
 
-function withChecksum(bytes: Buffer): string {
-  const crc = Buffer.alloc(2);
-  crc.writeUInt16LE(crc16(bytes));
-  return encodeBase32(Buffer.concat([bytes, crc]));
+function withChecksum(parts: readonly Uint8Array[]): Buffer {
+  const bytes = Buffer.concat([...parts, Buffer.alloc(2)]);
+  bytes.writeUInt16LE(crc16(bytes.subarray(0, -2)), bytes.length - 2);
+  const text = encodeBase32(bytes);
+  bytes.fill(0);
+  return text;
 }
 
 function checked(text: string, what: string): Buffer {

@@ -13,9 +13,13 @@ export const endsOpen = (subject: string): boolean => subject === '>' || subject
 // What nats-server takes for white space in a subject, and what its line protocol cannot carry.
 const unfit = /[\s\p{Cc}]/u;
 
+/** A line of the protocol, which the subject is only a part of (nats-server, max_control_line). */
+const SUBJECT_LENGTH_MAX = 4096;
+
 /** What is wrong with a subject, as nats-server judges it; undefined when nothing is. */
 export function subjectFault(subject: string): string | undefined {
   if (subject === '') return 'A subject cannot be empty.';
+  if (subject.length > SUBJECT_LENGTH_MAX) return 'A subject cannot be so long.';
   if (!subject.isWellFormed() || unfit.test(subject))
     return 'A subject cannot hold white space or control characters.';
   const tokens = tokensOf(subject);

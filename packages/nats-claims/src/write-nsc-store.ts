@@ -32,7 +32,9 @@ export function writeNscStore({ operator, accounts, seeds = [] }: NscExport): Ns
   const write = (path: string, content: string) => files.push({ path, content, mode: 0o600 });
   const keys = new Map(seeds.map((seed) => [nkeyFromSeed(seed).publicKey, seed.toString('latin1')] as const));
   const root = new FileNames().of(operator.name, operator.publicKey);
-  const info = { managed: !keys.has(operator.publicKey), name: root, kind: 'operator', version: '1' };
+  // Without any operator's key nsc can sign no account: it calls such a store managed.
+  const managed = ![...keys.keys()].some((publicKey) => publicKey.startsWith('O'));
+  const info = { managed, name: root, kind: 'operator', version: '1' };
   write(`stores/${root}/.nsc`, JSON.stringify(info));
   write(`stores/${root}/${root}.jwt`, operator.jwt);
   const accountNames = new FileNames();

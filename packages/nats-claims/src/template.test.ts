@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { previewTemplate } from './index.ts';
+
+const about = {
+  user: { name: 'ann', publicKey: 'UX', tags: ['region:eu', 'region:us', 'team:core', 'plain'] },
+  account: { name: 'shop', publicKey: 'AX', tags: ['dept:sales'] },
+};
+const allowOf = (...allow: string[]) => previewTemplate({ pub: { allow } }, about).pub.allow;
+
+test.each<[string, string[]]>([
+  ['a.{{name()}}', ['a.ann']],
+  ['{{subject()}}.{{account-name()}}.{{account-subject()}}', ['UX.shop.AX']],
+  ['{{NAME()}}', ['ann']],
+  ['x.{{tag(team)}}', ['x.core']],
+  ['x.{{account-tag(dept)}}', ['x.sales']],
+  ['{{tag(region)}}.{{tag(team)}}.>', ['eu.core.>', 'us.core.>']],
+  ['{{tag(region)}}.{{tag(region)}}', ['eu.eu', 'eu.us', 'us.eu', 'us.us']],
+  ['plain.*', ['plain.*']],
+])('%s becomes %j', (entry, expected) => {
+  expect(allowOf(entry)).toEqual(expected);
+});
+
+test('an allow entry whose tag is missing is dropped, and everything denied when none is left', () => {
+  const some = previewTemplate({ pub: { allow: ['a', '{{tag(none)}}.b'] } }, about);
+  expect(some.pub).toEqual({ allow: ['a'], deny: [] });
+  expect(some.dropped).toEqual(['pub.allow[1]']);
+  const none = previewTemplate({ sub: { allow: ['{{tag(none)}}.b'], deny: ['x'] } }, about);
+  expect(none.sub).toEqual({ allow: [], deny: ['x', '>'] });
+  expect(none.refused).toBeUndefined();
+});
+
+test('a deny entry whose tag is missing refuses the user', () => {
+  const { refused } = previewTemplate({ pub: { deny: ['{{tag(none)}}'] } }, about);
+  expect(refused).toContain('pub.deny[0]');
+});
+
+test('a name that is no token of a subject comes to nothing', () => {
+  const named = { ...about, user: { ...about.user, name: 'ann b' } };
+  expect(previewTemplate({ pub: { allow: ['{{name()}}'] } }, named).pub).toEqual({ allow: [], deny: ['>'] });
+});
+
+test('an unknown function comes to nothing', () => {
+  expect(allowOf('{{user()}}', 'a.{{name()}}')).toEqual(['a.ann']);
+});
+
+test('no permissions at all stay none', () => {
+  expect(previewTemplate({}, about)).toEqual({
+    sub: { allow: [], deny: [] },
+    pub: { allow: [], deny: [] },
+    dropped: [],
+  });
+});
+
+test('more combinations than a server takes are not made', () => {
+  const tags = Array.from({ length: 128 }, (_, index) => `k:${index}`);
+  const many = { ...about, user: { ...about.user, tags } };
+  const start = performance.now();
+  const preview = previewTemplate({ pub: { allow: ['{{tag(k)}}.{{tag(k)}}.{{tag(k)}}.{{tag(k)}}'] } }, many);
+  expect(preview.dropped).toEqual(['pub.allow[0]']);
+  expect(performance.now() - start).toBeLessThan(1000);
+});
