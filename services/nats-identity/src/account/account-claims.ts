@@ -8,7 +8,8 @@ export interface AccountCheck {
   readonly before: JsonObject;
   /** What shall be; limits that it lacks are filled in. */
   readonly after: JsonObject;
-  readonly publicKey: string;
+  /** undefined while the account has no key yet. */
+  readonly publicKey?: string;
   readonly systemAccount: boolean;
   /** Whether the claims come new, so that what has expired in them is a mistake. */
   readonly fresh?: boolean;

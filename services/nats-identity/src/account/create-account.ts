@@ -119,6 +119,7 @@ async function takeAccount(
     jwt_iat: decoded.iat,
     jwt_sha256: jwtHash(from.jwt.trim()),
     issuer_key: decoded.iss,
+    imported: true,
   });
   await keepImportedKeys(
     tx,
@@ -156,7 +157,7 @@ type AccountRow = Pick<
   | 'jwt_iat'
   | 'jwt_sha256'
   | 'issuer_key'
->;
+> & { readonly imported?: boolean };
 
 const insertAccount = (tx: NatsidTransaction, wanted: NewAccount, row: AccountRow) =>
   tx

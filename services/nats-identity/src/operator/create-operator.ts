@@ -232,7 +232,7 @@ export const createOperatorRoute = route({
         acting: acting(call, body.reason),
       });
       return {
-        ...(await operatorView(tx, operator)),
+        ...(await operatorView(tx, operator, { dryRun: query.dry_run === 'true' })),
         change: changeView(query, diffOf({}, operator.claims), { accounts: from ? 0 : 1 }),
       };
     });

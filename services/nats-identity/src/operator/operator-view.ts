@@ -25,7 +25,7 @@ export const OperatorView = Type.Object({
   system_account_id: Type.Union([Type.String(), Type.Null()]),
   open_to_tenants: Type.Boolean(),
   own: Type.Boolean({ description: 'The operator of the platform’s own bus.' }),
-  jwt: Type.String(),
+  jwt: Type.String({ description: 'Empty in the answer to a dry run.' }),
   revision: Type.Integer(),
   created_at: Time,
   updated_at: Time,
@@ -63,10 +63,12 @@ export async function operatorViews(
 export async function operatorView(
   db: Kysely<NatsidDatabase>,
   operator: Selectable<OperatorTable>,
+  { dryRun = false }: { readonly dryRun?: boolean } = {},
 ): Promise<OperatorView> {
   const [shown] = await operatorViews(db, [operator]);
   if (shown === undefined) throw new Error('an operator without a view');
-  return shown;
+  // Nothing signed leaves that is not kept.
+  return dryRun ? { ...shown, jwt: '' } : shown;
 }
 
 const view = (operator: Selectable<OperatorTable>, keys: readonly Key[]): OperatorView => ({

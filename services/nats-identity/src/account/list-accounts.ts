@@ -1,0 +1,74 @@
+import { page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { sql } from 'kysely';
+import Type from 'typebox';
+import { route } from '../context.ts';
+import { TagText } from '../name.ts';
+import { namedLike, searchQuery } from '../search.ts';
+import { tagged } from '../tag.ts';
+import { visibleTenant } from '../visible.ts';
+import { AccountStateName, AccountView, accountViews, selectAccounts } from './account-view.ts';
+
+const Query = Type.Object(
+  {
+    ...pageQuery,
+    ...searchQuery,
+    operator_id: Type.Optional(Uuid),
+    tenant_id: Type.Optional(Uuid),
+    tag: Type.Optional(TagText),
+    state: Type.Optional(AccountStateName),
+  },
+  { additionalProperties: false },
+);
+
+export const listAccounts = route({
+  method: 'GET',
+  path: '/api/nats/accounts',
+  access: 'admin',
+  summary: 'Accounts, newest first',
+  description:
+    'An ADMIN sees those of the own tenant. Tombstones of deleted accounts are shown when `state` asks for them.',
+  query: Query,
+  answer: pageOf(AccountView),
+  problems: ['bad_cursor'],
+  run:
+    (ctx) =>
+    async ({ principal, query }) => {
+      const own = visibleTenant(principal);
+      const asked = query.tenant_id?.toLowerCase();
+      const tenantId = asked ?? own;
+      const operatorId = query.operator_id?.toLowerCase();
+      const { q, tag, state } = query;
+      const binding = {
+        list: 'natsid.accounts',
+        tenantId: own,
+        filters: { tenantId: asked, operatorId, q, tag, state },
+      };
+      const request = readPage(ctx.secrets.cursorKey, query, binding);
+      const rows = await selectAccounts(ctx.db)
+        // As text: a Date has milliseconds, the column microseconds, and a cursor must not skip what lies between.
+        .select(sql<string>`a.created_at::text`.as('position'))
+        .$if(state === undefined, (some) => some.where('a.state', '<>', 'deleted'))
+        .$if(state !== undefined, (some) => some.where('a.state', '=', state ?? 'active'))
+        .$if(tenantId !== undefined, (some) => some.where('a.tenant_id', '=', tenantId ?? ''))
+        .$if(own !== undefined, (some) => some.where('a.tenant_id', '=', own ?? ''))
+        .$if(operatorId !== undefined, (some) => some.where('a.operator_id', '=', operatorId ?? ''))
+        .$if(q !== undefined, (some) => some.where(namedLike('a.name', 'a.public_key', q ?? '')))
+        .$if(tag !== undefined, (some) => some.where(tagged('a.claims', tag ?? '')))
+        .$if(request.after !== undefined, (some) =>
+          some.where(
+            sql<boolean>`(a.created_at, a.id) < (${request.after?.[0]}::timestamptz, ${request.after?.[1]}::uuid)`,
+          ),
+        )
+        .orderBy('a.created_at', 'desc')
+        .orderBy('a.id', 'desc')
+        .limit(request.limit + 1)
+        .execute();
+      const shown = page(ctx.secrets.cursorKey, rows, {
+        ...request,
+        binding,
+        position: (row) => [row.position, row.id],
+        item: (row) => row,
+      });
+      return { ...shown, items: await accountViews(ctx.db, shown.items) };
+    },
+});
