@@ -9,13 +9,14 @@ import { readSeed } from './secret.ts';
  * Makes the account's JWT anew from what the database holds now: claims, signing keys, roles, revocations, state. Call it
  * at the end of every change that touches any of these, in the change's transaction. The row's lock makes this the
  * account's one writer, and `iat` strictly rising (nats-protocol, fact 4); every cluster of the operator is told to
- * bring it to its servers.
+ * bring it to its servers. `afterIat`: servers hold a JWT of that time, which the new one must outdo.
  * @throws Problem `no_signing_key` when no private key here may sign it
  */
 export async function reissueAccount(
   tx: NatsidTransaction,
-  ctx: NatsIdentityContext,
+  ctx: Pick<NatsIdentityContext, 'secrets' | 'metrics'>,
   accountId: string,
+  { afterIat = 0 }: { readonly afterIat?: number } = {},
 ): Promise<{ readonly jwt: string; readonly nats: JsonObject; readonly account: Selectable<AccountTable> }> {
   const { now, ...account } = await tx
     .selectFrom('account')
@@ -26,7 +27,7 @@ export async function reissueAccount(
     .executeTakeFirstOrThrow();
   const nats = await accountNats(tx, account, now);
   const signer = await operatorSigner(tx, ctx, account.operator_id);
-  const iat = nextIat(account.jwt_iat, now);
+  const iat = nextIat(Math.max(account.jwt_iat, afterIat), now);
   const exp = account.expires_at === null ? undefined : Math.floor(account.expires_at.getTime() / 1000);
   const jwt = encodeJwt(
     { sub: account.public_key, name: account.name, iat, ...(exp && { exp }) },
@@ -116,7 +117,7 @@ export function sizeWarnings(bytes: number): string[] {
  */
 export async function operatorSigner(
   tx: NatsidTransaction,
-  ctx: NatsIdentityContext,
+  ctx: Pick<NatsIdentityContext, 'secrets' | 'metrics'>,
   operatorId: string,
 ): Promise<Nkey> {
   // All of them are held until the commit: a key that is being retired waits for whoever signs with it, and counts then.

@@ -268,13 +268,16 @@ function replyOf(raw: Uint8Array): SystemReply {
   } catch {
     return { server: undefined, json: undefined, data: undefined, error: 'an answer that is not JSON', raw };
   }
-  const server = json.server as { name?: unknown; id?: unknown } | undefined;
-  const error = json.error as { description?: unknown; code?: unknown } | undefined;
+  const server = json.server as { name?: unknown; id?: unknown } | undefined | null;
+  const error = json.error as { description?: unknown; code?: unknown } | undefined | null;
   return {
-    server: server && { name: String(server.name), id: String(server.id) },
+    server: server ? { name: readable(server.name), id: readable(server.id) } : undefined,
     json,
     data: json.data,
-    error: error && String(error.description ?? error.code ?? 'refused'),
+    error: error ? readable(error.description ?? error.code ?? 'refused') : undefined,
     raw,
   };
 }
+
+/** What a server says, fit for the database, a log and a terminal. */
+const readable = (value: unknown): string => String(value).slice(0, 300).replace(/\p{C}/gu, '?');
