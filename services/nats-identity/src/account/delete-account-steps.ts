@@ -1,7 +1,7 @@
 import { EVENT_LANE, Problem } from '@gatehouse/kit';
 import type { AccountTable } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
-import { inWindow } from '../cluster/reconciler-worker.ts';
+import { inWindow } from '../cluster/reconciler-window.ts';
 import type { NatsIdentityContext, NatsIdentityJob } from '../context.ts';
 import { streamsOf } from './account-streams.ts';
 import { deleteOrder, sendDelete, storedKeys } from './delete-claims.ts';

@@ -1,4 +1,4 @@
-import { type AnyNewEvent, append } from '@gatehouse/kit';
+import { type AnyNewEvent, appendMany } from '@gatehouse/kit';
 import type { AccountState, AccountTable } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
 import type { NatsIdentityContext } from '../context.ts';
@@ -21,7 +21,16 @@ export async function advance(
       .where('id', '=', account.id)
       .forUpdate()
       .executeTakeFirst();
-    if (before === undefined || Number(before.jwt_iat) !== Number(account.jwt_iat)) return false;
+    if (before === undefined) return false;
+    if (Number(before.jwt_iat) !== Number(account.jwt_iat)) {
+      // Another JWT than the one that was proven: from the beginning.
+      await tx
+        .updateTable('account')
+        .set({ state_due_at: sql<Date>`now()` })
+        .where('id', '=', account.id)
+        .execute();
+      return false;
+    }
     if (before.state === state) return true;
     if (order.indexOf(before.state) > order.indexOf(state) || before.state === 'active') return false;
     await tx
@@ -41,8 +50,8 @@ export async function advance(
     if (state === 'deleting')
       await tx.deleteFrom('account_sync').where('account_id', '=', account.id).execute();
     if (before.state === 'purging' && state === 'deleting')
-      await append(tx, eventOf(account, 'natsid.account.purged'));
-    if (state === 'deleted') await append(tx, eventOf(account, 'natsid.account.deleted'));
+      await appendMany(tx, [eventOf(account, 'natsid.account.purged')]);
+    if (state === 'deleted') await appendMany(tx, [eventOf(account, 'natsid.account.deleted')]);
     return true;
   });
 }

@@ -105,7 +105,7 @@ async function record(
   const verdict = judgeCluster(servers, expected);
   if (refusal !== undefined) verdict.causes.unshift(refusal);
   else if (servers.length === 0) verdict.causes.unshift('no server answers on the system account');
-  const { returned, known } = await recordServers(tx, cluster.id, servers, expected.operator.keys);
+  const { returned, known } = await recordServers(tx, cluster.id, servers);
   const healthy = verdict.causes.length === 0;
   const health: JsonObject = {
     ...verdict,

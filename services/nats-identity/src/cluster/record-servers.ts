@@ -11,7 +11,6 @@ export async function recordServers(
   tx: NatsidTransaction,
   clusterId: string,
   servers: readonly ServerFacts[],
-  operatorKeys: readonly string[],
 ): Promise<{ readonly returned: boolean; readonly known: number }> {
   const before = await tx
     .selectFrom('cluster_server')
@@ -25,7 +24,7 @@ export async function recordServers(
     names.add(server.name);
     const was = before.find(({ server_name }) => server_name === server.name);
     if (was === undefined || was.server_id !== server.id || was.state === 'unreachable') returned = true;
-    await recordServer(tx, clusterId, server, stateOf(server, was?.state, operatorKeys));
+    await recordServer(tx, clusterId, server, stateOf(was?.state));
   }
   await tx
     .updateTable('cluster_server')
@@ -38,16 +37,9 @@ export async function recordServers(
   return { returned, known: names.size + silent };
 }
 
-/** Whether what it holds is right is what a sync finds out; this only lifts and sets what it can see. */
-function stateOf(
-  { trust }: ServerFacts,
-  was: ServerState | undefined,
-  operatorKeys: readonly string[],
-): ServerState {
-  if (trust !== undefined && operatorKeys.some((key) => !trust.issuers.has(key)))
-    return 'operator_key_untrusted';
-  return was === 'drifted' ? 'drifted' : 'in_sync';
-}
+/** Whether what it holds is right is what a sync finds out; this only says that it is there again. */
+const stateOf = (was: ServerState | undefined): ServerState =>
+  was === undefined || was === 'unreachable' ? 'in_sync' : was;
 
 async function recordServer(
   tx: NatsidTransaction,

@@ -5,8 +5,11 @@ import { deleteCluster } from './delete-cluster.ts';
 import { forgetServer } from './forget-server.ts';
 import { getCluster } from './get-cluster.ts';
 import { getClusterHealth } from './get-cluster-health.ts';
+import { getDiff } from './get-diff.ts';
 import { listClusterAccounts } from './list-cluster-accounts.ts';
 import { listClusters } from './list-clusters.ts';
+
+import { syncNow } from './sync-now.ts';
 
 export const clusterRoutes: readonly NatsIdentityRoute[] = [
   listClusters,
@@ -17,4 +20,6 @@ export const clusterRoutes: readonly NatsIdentityRoute[] = [
   getClusterHealth,
   listClusterAccounts,
   forgetServer,
+  syncNow,
+  getDiff,
 ];
