@@ -10,7 +10,6 @@ export interface HomeSecrets {
   ENCRYPTION_KEYS: string;
   ENCRYPTION_CURRENT_KEY_ID: string;
   postgresPassword: string;
-  natsPassword: string;
 }
 
 const SECRET_BYTES = 32;
@@ -32,7 +31,6 @@ export function openHomeSecrets(home: string): HomeSecrets {
     ENCRYPTION_KEYS: `k1:${makeSecret()}`,
     ENCRYPTION_CURRENT_KEY_ID: 'k1',
     postgresPassword: makeSecret(),
-    natsPassword: makeSecret(),
   };
   writePrivately(file, made);
   return made;
@@ -46,10 +44,9 @@ function readSecrets(file: string): HomeSecrets | undefined {
     known = {};
   }
   if (known === undefined) return undefined;
-  const { GATEHOUSE_SECRET, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY_ID, postgresPassword, natsPassword } =
-    known;
-  if (GATEHOUSE_SECRET && ENCRYPTION_KEYS && ENCRYPTION_CURRENT_KEY_ID && postgresPassword && natsPassword) {
-    return { GATEHOUSE_SECRET, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY_ID, postgresPassword, natsPassword };
+  const { GATEHOUSE_SECRET, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY_ID, postgresPassword } = known;
+  if (GATEHOUSE_SECRET && ENCRYPTION_KEYS && ENCRYPTION_CURRENT_KEY_ID && postgresPassword) {
+    return { GATEHOUSE_SECRET, ENCRYPTION_KEYS, ENCRYPTION_CURRENT_KEY_ID, postgresPassword };
   }
   throw new EmbeddedError(`${file} is damaged: restore it from a copy`);
 }

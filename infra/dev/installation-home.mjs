@@ -14,6 +14,8 @@ export const lockFile = (home) => join(home, 'gatehouse.lock');
 export const servicesPidFile = (home) => join(home, 'services.pid');
 /** Addresses in use, for other programs. */
 export const stackFile = (home) => join(home, 'stack.json');
+/** The platform's own bus: its operator's public half, the services' credentials, the accounts that its server keeps. */
+export const busFolder = (home) => join(home, 'nats');
 export const secretsFile = (home) => join(home, 'secrets.json');
 
 /** What a file holds as JSON; undefined when it is not there. */

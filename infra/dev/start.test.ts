@@ -111,6 +111,9 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
     expect(jwks).toHaveProperty('keys');
 
     const { pids } = stack();
+    const credsFile = join(home.path, 'nats/creds/all-in-one.creds');
+    // The services have taken their bus over: its private keys are in the database only.
+    expect(existsSync(join(home.path, 'nats/bundle.json'))).toBe(false);
     const secrets = JSON.parse(readFileSync(join(home.path, 'secrets.json'), 'utf8')) as Record<
       string,
       string
@@ -119,14 +122,15 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
       password,
       secrets.GATEHOUSE_SECRET,
       secrets.postgresPassword,
-      secrets.natsPassword,
+      /^SU[A-Z2-7]{56}$/m.exec(readFileSync(credsFile, 'utf8'))?.[0],
       secrets.ENCRYPTION_KEYS,
     ];
-    for (const name of ['stack.json', 'gatehouse.log', 'postgres.log', 'nats.log']) {
+    for (const secret of hidden) expect(secret?.length).toBeGreaterThan(8);
+    for (const name of ['stack.json', 'gatehouse.log', 'postgres.log', 'nats.log', 'nats.conf']) {
       const text = readFileSync(join(home.path, name), 'utf8');
       for (const secret of hidden) expect(text).not.toContain(secret ?? '');
     }
-    for (const name of ['secrets.json', 'nats.conf', 'gatehouse.log'])
+    for (const name of ['secrets.json', 'nats.conf', 'gatehouse.log', 'nats/creds/all-in-one.creds'])
       expect(statSync(join(home.path, name)).mode & 0o077).toBe(0);
     for (const pid of Object.values(pids)) {
       const words = execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(pid)], { encoding: 'utf8' });

@@ -4,6 +4,7 @@ import {
   findFreePort,
   findNatsServer,
   makeHome,
+  openBusFiles,
   type RunningServer,
   reasonOf,
   type ServerProcess,
@@ -19,7 +20,7 @@ import {
   forgetFirstAdministrator,
 } from './first-administrator.ts';
 import { type HomeSecrets, openHomeSecrets, writePrivately } from './home-secrets.ts';
-import { installationHome, lockFile, servicesPidFile, stackFile } from './installation-home.mjs';
+import { busFolder, installationHome, lockFile, servicesPidFile, stackFile } from './installation-home.mjs';
 import { servicesLogFile, servicesMarker, servicesStopPlan, startServices } from './services-process.ts';
 import { listenForShutdown, type Shutdown } from './shutdown.ts';
 import { alreadyRuns, listenAddress, refuseTakenPort } from './start-checks.mjs';
@@ -77,19 +78,19 @@ async function bringUp(shutdown: Shutdown): Promise<void> {
 
   const [postgres, nats] = await Promise.allSettled([
     bringUpPostgres(secrets, supervision),
-    bringUpNats(secrets, supervision),
+    bringUpNats(supervision),
   ]);
   // Both are awaited even if one fails: what has started must be there for bringDown to stop.
   if (postgres.status === 'rejected') throw postgres.reason;
   if (nats.status === 'rejected') throw nats.reason;
-  const [databaseUrl, natsUrl] = [postgres.value, nats.value];
+  const [databaseUrl, bus] = [postgres.value, nats.value];
   shutdown.signal.throwIfAborted();
   await migrate(databaseUrl);
   const administrator = await firstAdministrator(home, databaseUrl);
   shutdown.signal.throwIfAborted();
 
   const logsToTerminal = process.argv.includes('--logs') || process.env.LOG_TO === 'stdout';
-  const env = environmentFor({ secrets, address, databaseUrl, natsUrl, administrator });
+  const env = environmentFor({ secrets, address, databaseUrl, bus, administrator });
   const start = () => startServices({ home, address, env, logsToTerminal });
   const starting = Supervised.start('the services', { first: start, again: start }, supervision);
   starting.catch(() => {}); // told by the race below, unless a signal was first
@@ -126,27 +127,33 @@ async function bringUpPostgres(secrets: HomeSecrets, supervision: Supervision): 
   return parts.postgres.server.url;
 }
 
-async function bringUpNats(secrets: HomeSecrets, supervision: Supervision): Promise<string> {
+/** How the services reach NATS. */
+interface BusSettings {
+  readonly NATS_URL: string;
+  readonly NATS_CREDS?: string;
+  readonly NATS_BUS_BUNDLE?: string;
+}
+
+/** One of ours runs in operator mode, on an operator and accounts that the services take over and own. */
+async function bringUpNats(supervision: Supervision): Promise<BusSettings> {
   const given = process.env.NATS_URL?.trim();
-  if (given) return given;
-  const login = {
-    login: { user: 'gatehouse', password: secrets.natsPassword },
-    binary: findNatsServer().path,
-  };
-  const start = (port?: number) => startNats({ home, port, ...login });
+  if (given) return { NATS_URL: given };
+  const { config, credsFolder, bundleFile } = openBusFiles(busFolder(home));
+  const binary = findNatsServer().path;
+  const start = (port?: number) => startNats({ home, port, binary, config });
   parts.nats = await Supervised.start(
     'nats-server',
     { first: () => start(), again: (before) => start(before.port) },
     supervision,
   );
-  return parts.nats.server.url;
+  return { NATS_URL: parts.nats.server.url, NATS_CREDS: credsFolder, NATS_BUS_BUNDLE: bundleFile };
 }
 
 function environmentFor(about: {
   secrets: HomeSecrets;
   address: { host: string; port: number };
   databaseUrl: string;
-  natsUrl: string;
+  bus: BusSettings;
   administrator: FirstAdministrator | undefined;
 }): Record<string, string | undefined> {
   const { secrets, address, administrator } = about;
@@ -159,7 +166,7 @@ function environmentFor(about: {
     ENCRYPTION_KEYS: own.ENCRYPTION_KEYS,
     ENCRYPTION_CURRENT_KEY_ID: own.ENCRYPTION_CURRENT_KEY_ID,
     DATABASE_URL: about.databaseUrl,
-    NATS_URL: about.natsUrl,
+    ...about.bus,
     HOST: address.host,
     PORT: String(address.port),
     // Done above, where a refusal is told before anything else starts.
