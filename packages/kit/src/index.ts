@@ -12,6 +12,7 @@ export {
   KEY_ID_PATTERN,
   type Keyring,
   MissingEncryptionKeyError,
+  parseKeyring,
   SealedTextError,
   sealedKeyId,
 } from './keyring.ts';

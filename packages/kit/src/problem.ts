@@ -123,6 +123,11 @@ export const problems = {
     'Ask a platform administrator for a larger allowance; `errors` names each limit.',
   ),
   key_in_use: kind(409, 'The key is still needed', 'The detail says by what.'),
+  key_not_everywhere: kind(
+    409,
+    'Not every process holds the key',
+    'Put it into ENCRYPTION_KEYS of the processes in `instances`, restart them, and try again.',
+  ),
   invalid_import: kind(
     400,
     'The import cannot be used',

@@ -1,4 +1,4 @@
-import { newId, sealedKeyId } from '@gatehouse/kit';
+import { isLegacySealed, newId, sealedKeyId } from '@gatehouse/kit';
 import { createNkey, type Nkey, type NkeyKind, nkeyFromSeed } from '@gatehouse/nats-claims';
 import type { SecretKind } from '@gatehouse/schema';
 import type { NatsIdentityContext, NatsidTransaction } from './context.ts';
@@ -71,11 +71,12 @@ export function openSecret(ctx: Owner, row: SealedRow): Buffer {
 }
 
 /**
- * Opens a seed, and checks that it is the key that the row names: a second guard against swapped records.
+ * Opens a seed, and checks that it is the key that the row names: a second guard against swapped records, and the only
+ * one of what still lies as NIS sealed it.
  * @throws MissingEncryptionKeyError, SealedTextError, Error when the seed is another key's
  */
 export function openSeed(ctx: Owner, row: SealedRow): Nkey {
-  const seed = openSecret(ctx, row);
+  const seed = isLegacySealed(row.sealed) ? ctx.secrets.keyring.openLegacy(row.sealed) : openSecret(ctx, row);
   try {
     const key = nkeyFromSeed(seed);
     if (key.publicKey !== row.public_key) throw new Error(`secret ${row.id} holds the seed of another key`);

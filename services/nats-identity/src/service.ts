@@ -2,11 +2,15 @@ import { defineService } from '@gatehouse/kit';
 import type { NatsidDatabase } from '@gatehouse/schema';
 import { accountRoutes } from './account/routes.ts';
 import { takeOverBus } from './bus/take-over.ts';
+import { clustersComponent } from './cluster/clusters-component.ts';
 import { clusterJobs } from './cluster/jobs.ts';
 import { createReconciler } from './cluster/reconciler.ts';
 import { clusterRoutes } from './cluster/routes.ts';
 import type { NatsIdentityParts } from './context.ts';
+import { announceKeys } from './encryption/announce-keys.ts';
+import { encryptionHealth } from './encryption/health.ts';
 import { encryptionJobs } from './encryption/jobs.ts';
+import { leaveEncryption, prepareEncryption } from './encryption/prepare.ts';
 import { encryptionRoutes } from './encryption/routes.ts';
 import { nscRoutes } from './nsc/routes.ts';
 import { operatorRoutes } from './operator/routes.ts';
@@ -28,11 +32,17 @@ export const natsIdentity = defineService<typeof natsIdentitySettings, NatsidDat
     ...encryptionRoutes,
     ...nscRoutes,
   ],
+  answers: [announceKeys],
   jobs: [...userJobs, ...clusterJobs, ...encryptionJobs],
   open: async (ctx) => ({ reconciler: createReconciler(ctx) }),
+  health: async (ctx) => [await encryptionHealth(ctx), await clustersComponent(ctx)],
+  prepare: prepareEncryption,
   start: async (ctx) => {
     await takeOverBus(ctx);
     ctx.reconciler.start();
   },
-  close: (ctx) => ctx.reconciler.stop(),
+  close: async (ctx) => {
+    await ctx.reconciler.stop();
+    await leaveEncryption(ctx);
+  },
 });

@@ -2,6 +2,10 @@ import { setting } from '@gatehouse/kit';
 
 /** Settings of the nats-identity service. */
 export const natsIdentitySettings = {
+  ENCRYPTION_LOST_KEYS: setting.list({
+    default: [],
+    doc: 'Ids of encryption keys that are lost for good. Without this a start is refused while records need a key that ENCRYPTION_KEYS lacks; with it they stay unreadable.',
+  }),
   NATS_SYNC_INTERVAL_SECONDS: setting.integer({
     default: 300,
     min: 5,

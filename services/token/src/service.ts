@@ -22,6 +22,7 @@ import { revokeKey } from './revoke-key.ts';
 import { revokeUserSessions } from './revoke-user-sessions.ts';
 import { rotate } from './rotate.ts';
 import { rotateKeys } from './rotate-keys.ts';
+import { rewrapSealed, sealedRecords } from './sealed-records.ts';
 import { sessionStatus } from './session-status.ts';
 import { settingFaults, tokenSettings } from './settings.ts';
 import { reloadKeys, tickKeys } from './tick-keys.ts';
@@ -44,7 +45,16 @@ export const token = defineService<typeof tokenSettings, TokenDatabase, TokenPar
     rotateKeys,
     revokeKey,
   ],
-  answers: [openSession, putSubjects, putTenant, revokeUserSessions, sessionStatus, verificationKeys],
+  answers: [
+    openSession,
+    putSubjects,
+    putTenant,
+    revokeUserSessions,
+    sessionStatus,
+    verificationKeys,
+    sealedRecords,
+    rewrapSealed,
+  ],
   jobs: [tickKeys, reloadKeys, purge, countSessions],
   databaseSettings: byKeysOnly,
   open: async (ctx) => {
