@@ -27,6 +27,7 @@ export {
   appendMany,
   appendRevocation,
   EVENT_LANE,
+  eventJson,
   OUTBOX_INSERT,
 } from './outbox.ts';
 export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';

@@ -106,6 +106,11 @@ export const problems = {
     'No private key here may sign this',
     'Import a signing key of the operator or account, or add one.',
   ),
+  user_revoked: kind(
+    409,
+    'The user is revoked',
+    'Nothing is issued to it until it is restored: POST /api/nats/users/:id/restore.',
+  ),
   no_seed: kind(409, 'The seed is not held here', 'The user keeps its own key: ask for the JWT only.'),
   account_not_active: kind(
     409,

@@ -1,4 +1,4 @@
-import { NkeyError, nkeyFromSeed } from './nkey.ts';
+import { type Nkey, NkeyError, nkeyFromSeed } from './nkey.ts';
 
 /** The two parts of a `.creds` file. */
 export interface Creds {
@@ -13,7 +13,25 @@ export interface Creds {
 export function formatCreds({ jwt, seed }: Creds): string {
   if (nkeyFromSeed(seed, 'user').publicKey !== subjectOf(jwt))
     throw new NkeyError('the JWT is about another key than the seed');
-  return `-----BEGIN NATS USER JWT-----
+  return credsText(jwt, seed);
+}
+
+/**
+ * The same of a key that is open, for a JWT that was just signed for it: nothing is derived a second time.
+ * @throws NkeyError when the key is no user's
+ */
+export function credsOf(jwt: string, key: Nkey): string {
+  if (key.kind !== 'user') throw new NkeyError('not the key of a user');
+  const seed = key.seed();
+  try {
+    return credsText(jwt, seed.toString('latin1'));
+  } finally {
+    seed.fill(0);
+  }
+}
+
+const credsText = (jwt: string, seed: string): string =>
+  `-----BEGIN NATS USER JWT-----
 ${jwt}
 ------END NATS USER JWT------
 
@@ -27,7 +45,6 @@ ${seed}
 
 *************************************************************
 `;
-}
 
 /** Whom a JWT that was just signed is about; undefined when it is none. */
 function subjectOf(jwt: string): unknown {

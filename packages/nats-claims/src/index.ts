@@ -24,7 +24,7 @@ export {
   UserClaims,
 } from './claims.ts';
 export { completeAccountClaims, completeRoleTemplate, completeUserClaims } from './complete-claims.ts';
-export { type Creds, formatCreds, parseCreds } from './creds.ts';
+export { type Creds, credsOf, formatCreds, parseCreds } from './creds.ts';
 export { type ClaimChange, diffClaims } from './diff.ts';
 export {
   type DecodedJwt,

@@ -33,7 +33,32 @@ export const natsIdentitySettings = {
   NATS_BUS_BUNDLE: setting.optional({
     doc: 'The platform’s own bus as `npm start` or `gatehouse bus init` made it, with its private keys: taken over at the next start, and removed then.',
   }),
+  NATS_CREDENTIAL_TTL_SECONDS: setting.integer({
+    default: 2_592_000,
+    min: 1,
+    max: 315_360_000,
+    doc: 'How long NATS credentials live when neither the call nor the user says it: 30 days.',
+  }),
+  NATS_CREDENTIAL_TTL_MAX_SECONDS: setting.integer({
+    default: 31_622_400,
+    min: 1,
+    max: 315_360_000,
+    doc: 'The longest that NATS credentials may live unless a platform administrator says otherwise: 366 days. Only platform administrators issue some that never expire.',
+  }),
+  NATS_LEDGER_DAYS: setting.integer({
+    default: 400,
+    min: 1,
+    max: 3_650,
+    doc: 'How long the ledger of issued NATS credentials remembers what has expired.',
+  }),
 } as const;
 
 /** The settings as read. */
 export type NatsIdentityConfig = setting.ConfigOf<typeof natsIdentitySettings>;
+
+/** Settings that do not go together. */
+export function settingFaults(config: NatsIdentityConfig): string[] {
+  return config.NATS_CREDENTIAL_TTL_SECONDS > config.NATS_CREDENTIAL_TTL_MAX_SECONDS
+    ? ['NATS_CREDENTIAL_TTL_SECONDS is above NATS_CREDENTIAL_TTL_MAX_SECONDS']
+    : [];
+}
