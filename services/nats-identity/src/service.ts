@@ -14,8 +14,9 @@ import { leaveEncryption, prepareEncryption } from './encryption/prepare.ts';
 import { encryptionRoutes } from './encryption/routes.ts';
 import { nscRoutes } from './nsc/routes.ts';
 import { operatorRoutes } from './operator/routes.ts';
+import { revocationRoutes } from './revocation/routes.ts';
 import { roleRoutes } from './role/routes.ts';
-import { natsIdentitySettings } from './settings.ts';
+import { natsIdentitySettings, settingFaults } from './settings.ts';
 import { userJobs } from './user/jobs.ts';
 import { userRoutes } from './user/routes.ts';
 
@@ -23,11 +24,13 @@ import { userRoutes } from './user/routes.ts';
 export const natsIdentity = defineService<typeof natsIdentitySettings, NatsidDatabase, NatsIdentityParts>({
   name: 'nats-identity',
   settings: natsIdentitySettings,
+  check: settingFaults,
   routes: [
     ...operatorRoutes,
     ...accountRoutes,
     ...roleRoutes,
     ...userRoutes,
+    ...revocationRoutes,
     ...clusterRoutes,
     ...encryptionRoutes,
     ...nscRoutes,
