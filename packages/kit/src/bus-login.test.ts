@@ -103,6 +103,26 @@ describe('signing in to the bus with credentials', () => {
     expect(told[0]).toContain('nats-identity.creds');
   });
 
+  it('a store that a password guarded before stays where it is, and new streams are made beside it', async () => {
+    const old = temporaryHome('gatehouse-bus-upgrade-');
+    const binary = findNatsServer().path;
+    const login = { user: 'gatehouse', password: 'of-the-release-before' };
+    const before = await startNats({ home: old.path, binary, login });
+    const first = connectBus({ url: before.url, name: 'all-in-one', log });
+    await eventually(() => first.up);
+    const created = first.createdAt(eventStream);
+    await first.close();
+    await before.stop();
+    const config = busServerConfig(publicBus(made), join(old.path, 'jwt'));
+    const after = await startNats({ home: old.path, binary, config });
+    const second = connectBus({ url: after.url, name: 'all-in-one', creds: home.path, log });
+    await eventually(() => second.up);
+    expect(second.createdAt(eventStream)).not.toBe(created);
+    await second.close();
+    await after.stop();
+    old.remove();
+  });
+
   it('no seed and no JWT of it stands in the log', () => {
     expect(lines.length).toBeGreaterThan(0);
     for (const { seed, jwt } of made.account.users) {
