@@ -13,6 +13,7 @@ import { encryptionJobs } from './encryption/jobs.ts';
 import { leaveEncryption, prepareEncryption } from './encryption/prepare.ts';
 import { encryptionRoutes } from './encryption/routes.ts';
 import { nscRoutes } from './nsc/routes.ts';
+import { operatorJobs } from './operator/jobs.ts';
 import { operatorRoutes } from './operator/routes.ts';
 import { revocationRoutes } from './revocation/routes.ts';
 import { roleRoutes } from './role/routes.ts';
@@ -36,7 +37,7 @@ export const natsIdentity = defineService<typeof natsIdentitySettings, NatsidDat
     ...nscRoutes,
   ],
   answers: [announceKeys],
-  jobs: [...userJobs, ...clusterJobs, ...encryptionJobs],
+  jobs: [...operatorJobs, ...userJobs, ...clusterJobs, ...encryptionJobs],
   open: async (ctx) => ({ reconciler: createReconciler(ctx) }),
   health: async (ctx) => [await encryptionHealth(ctx), await clustersComponent(ctx)],
   prepare: prepareEncryption,
