@@ -19,7 +19,7 @@ import { type NatsIdentityContext, type NatsidTransaction, route } from '../cont
 import { NameText } from '../name.ts';
 import { disallowsBearer } from '../role/scope.ts';
 import { keepSeed } from '../secret.ts';
-import { lockAccount } from '../visible.ts';
+import { lockAccount, refuseServiceAccount } from '../visible.ts';
 import { checkTtl, TtlSeconds } from './lifetime.ts';
 import { checkedUserClaims } from './user-jwt.ts';
 import { readUser, UserView } from './user-view.ts';
@@ -46,6 +46,7 @@ export const createUser = route({
   status: 201,
   answer: Type.Object({ ...UserView.properties, change: ChangeView }),
   problems: [
+    'forbidden',
     'not_found',
     'account_not_active',
     'invalid_claims',
@@ -62,6 +63,7 @@ export const createUser = route({
     checkTtl(ctx.config, principal, body.ttl_seconds);
     const made = await inChange(ctx, query, async (tx) => {
       const account = await lockAccount(tx, principal, body.account_id);
+      await refuseServiceAccount(tx, account);
       const roleId = await roleOf(tx, account.id, body.role_id);
       const claims = checkedUserClaims(body.claims ?? {}, {
         scoped: roleId !== null,

@@ -1,6 +1,7 @@
 import { Problem } from '@gatehouse/kit';
 import type { AccountState, JsonObject, SecretKind } from '@gatehouse/schema';
 import type { SealedRow } from '../secret.ts';
+import { keptToService } from '../visible.ts';
 
 /** All that an issue must know, of one moment. */
 export interface IssueFacts {
@@ -19,6 +20,8 @@ export interface IssueFacts {
   readonly tenant_id: string | null;
   readonly account_key: string;
   readonly account_state: AccountState;
+  /** The system account of the platform's own bus. */
+  readonly of_service: boolean;
   /** Grows with everything that would make a JWT of this moment wrong: keys, roles, revocations, state. */
   readonly account_iat: number;
   readonly disallow_bearer: boolean;
@@ -43,6 +46,7 @@ export const factsSql = `
   select p.place::int4 as place, floor(extract(epoch from clock_timestamp()))::bigint as now,
     u.id as user_id, u.name as "user", u.public_key, u.claims, u.ttl_seconds, u.state as user_state, u.revision,
     u.role_id, a.id as account_id, a.tenant_id, a.public_key as account_key, a.state as account_state,
+    a.kind = 'system' and o.own as of_service,
     a.jwt_iat as account_iat, coalesce((a.claims #> '{limits,disallow_bearer}') = 'true', false) as disallow_bearer,
     coalesce((role.scope #> '{template,bearer_token}') = 'true', false) as role_bearer, r.before,
     seed.id as seed_id, seed.kind as seed_kind, seed.sealed as seed_sealed,
@@ -51,7 +55,7 @@ export const factsSql = `
   cross join lateral (select * from nats_user where id = p.user_id offset 0) u
   cross join lateral (select * from account where id = u.account_id offset 0) a
   cross join lateral (
-    select coalesce(claims -> 'strict_signing_key_usage' = 'true', false) as strict
+    select coalesce(claims -> 'strict_signing_key_usage' = 'true', false) as strict, own
     from operator where id = a.operator_id offset 0
   ) o
   left join lateral (select scope, secret_id from account_key where id = u.role_id offset 0) role on true
@@ -76,6 +80,7 @@ export const factsSql = `
  * @throws Problem
  */
 export function refuseUnissuable(facts: IssueFacts): void {
+  if (facts.of_service) throw new Problem('forbidden', { detail: keptToService });
   if (facts.account_state !== 'active') throw new Problem('account_not_active');
   if (facts.user_state !== 'active') throw new Problem('user_revoked');
   if (facts.disallow_bearer && isBearer(facts))
