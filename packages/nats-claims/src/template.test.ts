@@ -14,7 +14,9 @@ test.each<[string, string[]]>([
   ['x.{{tag(team)}}', ['x.core']],
   ['x.{{account-tag(dept)}}', ['x.sales']],
   ['{{tag(region)}}.{{tag(team)}}.>', ['eu.core.>', 'us.core.>']],
-  ['{{tag(region)}}.{{tag(region)}}', ['eu.eu', 'eu.us', 'us.eu', 'us.us']],
+  ['{{tag(region)}}.{{tag(region)}}', ['eu.eu', 'us.us']],
+  ['a-{{ name() }}.x', ['a-ann.x']],
+  ['{{tag(REGION)}}', ['eu', 'us']],
   ['plain.*', ['plain.*']],
 ])('%s becomes %j', (entry, expected) => {
   expect(allowOf(entry)).toEqual(expected);
@@ -39,8 +41,13 @@ test('a name that is no token of a subject comes to nothing', () => {
   expect(previewTemplate({ pub: { allow: ['{{name()}}'] } }, named).pub).toEqual({ allow: [], deny: ['>'] });
 });
 
-test('an unknown function comes to nothing', () => {
-  expect(allowOf('{{user()}}', 'a.{{name()}}')).toEqual(['a.ann']);
+test('an unknown function refuses the user', () => {
+  expect(previewTemplate({ pub: { allow: ['{{user()}}', 'a'] } }, about).refused).toContain('pub.allow[0]');
+});
+
+test('a value is filled in as it is, never read as a pattern of a replacement', () => {
+  const named = { ...about, user: { ...about.user, name: "$&$'$1" } };
+  expect(previewTemplate({ pub: { allow: ['a.{{name()}}'] } }, named).pub.allow).toEqual(["a.$&$'$1"]);
 });
 
 test('no permissions at all stay none', () => {
@@ -55,7 +62,7 @@ test('more combinations than a server takes are not made', () => {
   const tags = Array.from({ length: 128 }, (_, index) => `k:${index}`);
   const many = { ...about, user: { ...about.user, tags } };
   const start = performance.now();
-  const preview = previewTemplate({ pub: { allow: ['{{tag(k)}}.{{tag(k)}}.{{tag(k)}}.{{tag(k)}}'] } }, many);
-  expect(preview.dropped).toEqual(['pub.allow[0]']);
+  const preview = previewTemplate({ pub: { allow: ['{{tag(k)}}.{{tag(K)}}.{{Tag(k)}}.{{TAG(k)}}'] } }, many);
+  expect(preview.refused).toContain('pub.allow[0]');
   expect(performance.now() - start).toBeLessThan(1000);
 });

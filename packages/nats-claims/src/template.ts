@@ -24,44 +24,58 @@ export interface TemplatePreview {
   readonly refused?: string;
 }
 
-/** More subjects than these from one entry are refused (the newest servers; earlier ones have no bound). */
+/** A list of more subjects than these refuses the user (the newest servers; earlier ones have no bound). */
 export const EXPANSIONS_MAX = 4096;
 
-// A token as a whole: that is how every server reads them.
-const functionToken = /^\{\{(.*)\}\}$/s;
+const functions = /\{\{([^}]*)\}\}/g;
 const plainFunctions = new Set(['name()', 'subject()', 'account-name()', 'account-subject()']);
-const tagFunction = /^(account-)?tag\((.*)\)$/s;
+const tagFunction = /^(account-)?tag\((.+)\)$/;
 
-/** What is wrong with the functions of one subject of a template; undefined when nothing is. */
+/**
+ * What is wrong with the functions of one subject of a template; undefined when nothing is. Refused is what servers do
+ * not know, and what those of 2.10 and of 2.15 fill in differently (tried): functions within a token, with spaces, in
+ * capitals, beside a queue group, and one that gives several values twice.
+ */
 export function templateFault(subject: string): string | undefined {
+  const seen = new Set<string>();
   for (const token of subject.split(/[. ]/)) {
-    const operation = functionToken.exec(token)?.[1]?.toLowerCase();
-    if (operation === undefined) {
-      if (/\{\{|\}\}/.test(token))
-        return 'A template function such as {{name()}} must be a whole token of the subject, without spaces.';
-      continue;
-    }
-    const tag = tagFunction.exec(operation)?.[2];
-    if (!plainFunctions.has(operation) && (tag === undefined || !/^[^\s.()]+$/.test(tag)))
+    if (!/\{\{|\}\}/.test(token)) continue;
+    const operation = /^\{\{([^{}]*)\}\}$/.exec(token)?.[1];
+    if (operation === undefined)
+      return 'A template function such as {{name()}} must be a whole token of the subject, without dots and spaces.';
+    const key = tagFunction.exec(operation)?.[2];
+    if (!plainFunctions.has(operation) && (key === undefined || !/^[^\s.()]+$/.test(key)))
       return `${shown(token)} is no template function; there are {{name()}}, {{subject()}}, {{account-name()}}, {{account-subject()}}, {{tag(key)}} and {{account-tag(key)}}.`;
+    if (key !== undefined && seen.has(operation.toLowerCase()))
+      return 'Servers fill in one tag twice in a subject differently: give it once.';
+    seen.add(operation.toLowerCase());
   }
-  return undefined;
+  return seen.size > 0 && subject.includes(' ')
+    ? 'Servers do not fill in template functions beside a queue group.'
+    : undefined;
 }
 
 /**
  * Fills a role's template in as nats-server does when the user signs in (auth.go, processUserPermissionsTemplate): every
- * combination of a tag's several values; an entry of `allow` that comes to no valid subject is dropped, and everything
- * denied when none is left; an entry of `deny` that comes to none refuses the user.
+ * combination of tags' several values; an entry of `allow` that comes to no valid subject is dropped, and everything
+ * denied when none is left; an entry of `deny` that comes to none refuses the user. For templates that
+ * {@link validateRoleTemplate} finds right, 2.10 and 2.15 do the same; for others this is what 2.15 does.
  */
 export function previewTemplate(template: RoleTemplate, about: TemplateSubject): TemplatePreview {
   const dropped: string[] = [];
   const refusals: string[] = [];
   const side = (name: 'pub' | 'sub') => {
     const { allow: allowed = [], deny: denied = [] } = template[name] ?? {};
-    const allow = fillList(allowed, about, (index) => dropped.push(`${name}.allow[${index}]`));
-    const deny = fillList(denied, about, (index) => refusals.push(`${name}.deny[${index}]`));
-    if (allowed.length > 0 && allow.length === 0 && !deny.includes('>')) deny.push('>');
-    return { allow, deny };
+    const allow = fillList(allowed, about);
+    const deny = fillList(denied, about);
+    dropped.push(...allow.bad.map((index) => `${name}.allow[${index}]`));
+    refusals.push(
+      ...allow.impossible.map((index) => `${name}.allow[${index}]`),
+      ...[...deny.impossible, ...deny.bad].map((index) => `${name}.deny[${index}]`),
+    );
+    if (allowed.length > 0 && allow.subjects.length === 0 && !deny.subjects.includes('>'))
+      deny.subjects.push('>');
+    return { allow: allow.subjects, deny: deny.subjects };
   };
   const filled = { sub: side('sub'), pub: side('pub') };
   const cause = refusals[0];
@@ -72,45 +86,54 @@ export function previewTemplate(template: RoleTemplate, about: TemplateSubject):
   };
 }
 
-function fillList(
-  entries: readonly string[],
-  about: TemplateSubject,
-  onBad: (index: number) => void,
-): string[] {
+interface FilledList {
+  readonly subjects: string[];
+  /** Entries of which some combination is no valid subject, or which have no value. */
+  readonly bad: number[];
+  /** Entries with a function that does not exist, or with too many combinations. */
+  readonly impossible: number[];
+}
+
+function fillList(entries: readonly string[], about: TemplateSubject): FilledList {
   // A list without functions is taken as it stands.
-  if (!entries.some((entry) => entry.split('.').some((token) => functionToken.test(token))))
-    return [...entries];
-  return entries.flatMap((entry, index) => {
-    const subjects = fillEntry(entry, about);
-    const good = subjects.filter((subject) => subjectFault(subject) === undefined);
-    if (good.length < subjects.length) onBad(index);
-    return good;
-  });
+  if (!entries.some((entry) => entry.includes('{{')))
+    return { subjects: [...entries], bad: [], impossible: [] };
+  const [subjects, bad, impossible] = [new Set<string>(), [] as number[], [] as number[]];
+  for (const [index, entry] of entries.entries()) {
+    const filled = fillEntry(entry, about, EXPANSIONS_MAX - subjects.size);
+    const good = filled?.filter((subject) => subjectFault(subject) === undefined);
+    if (filled === undefined) impossible.push(index);
+    else if (filled.length === 0 || good?.length !== filled.length) bad.push(index);
+    for (const subject of good ?? []) subjects.add(subject);
+  }
+  return { subjects: [...subjects], bad, impossible };
 }
 
-function fillEntry(entry: string, about: TemplateSubject): string[] {
-  const choices = entry.split('.').map((token) => valuesOf(token, about));
-  const count = choices.reduce((product, values) => product * values.length, 1);
-  // No subject at all is a bad one; and so are too many.
-  if (count > EXPANSIONS_MAX) return [''];
-  return choices
-    .reduce<string[][]>((all, values) => all.flatMap((one) => values.map((value) => [...one, value])), [[]])
-    .map((tokens) => tokens.join('.'));
+/** The subjects that an entry becomes; undefined when a server gives up on it. */
+function fillEntry(entry: string, about: TemplateSubject, most: number): string[] | undefined {
+  let filled = [entry];
+  for (const [found, operation = ''] of new Map(
+    [...entry.matchAll(functions)].map(([text, inner]) => [text, inner]),
+  )) {
+    const values = valuesOf(operation, about);
+    if (values === undefined || values.length * filled.length > most) return undefined;
+    filled = filled.flatMap((text) => values.map((value) => text.replaceAll(found, () => value)));
+  }
+  return filled;
 }
 
-/** What may stand in a token's place. An empty text makes the subject a bad one, as it does in the server. */
-function valuesOf(token: string, { user, account }: TemplateSubject): readonly string[] {
-  const operation = functionToken.exec(token)?.[1]?.toLowerCase();
-  if (operation === undefined) return [token];
-  if (operation === 'name()') return [user.name];
-  if (operation === 'subject()') return [user.publicKey];
-  if (operation === 'account-name()') return [account.name];
-  if (operation === 'account-subject()') return [account.publicKey];
-  const [, ofAccount, key] = tagFunction.exec(operation) ?? [];
-  if (key === undefined) return [''];
+/** What may stand in a function's place; undefined when there is no such function. */
+function valuesOf(operation: string, { user, account }: TemplateSubject): readonly string[] | undefined {
+  const name = operation.trim().toLowerCase();
+  if (name === 'name()') return [user.name];
+  if (name === 'subject()') return [user.publicKey];
+  if (name === 'account-name()') return [account.name];
+  if (name === 'account-subject()') return [account.publicKey];
+  const [, ofAccount, key] = tagFunction.exec(name) ?? [];
+  if (key === undefined) return undefined;
+  // Tags are compared as they stand, the function's key in lower case: a tag with capitals in its key is never found.
   const prefix = `${key}:`;
-  const values = ((ofAccount ? account : user).tags ?? [])
+  return ((ofAccount ? account : user).tags ?? [])
     .filter((tag) => tag.startsWith(prefix))
     .map((tag) => tag.slice(prefix.length));
-  return values.length > 0 ? values : [''];
 }

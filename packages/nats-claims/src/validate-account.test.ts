@@ -28,7 +28,7 @@ test.each<[string, unknown]>([
   ['explicit limits', { limits: { conn: -1, imports: -1, exports: -1, wildcards: true } }],
   ['tiers', { limits: { conn: -1, tiered_limits: { R1: { disk_storage: 1 }, R3: { disk_storage: -1 } } } }],
   ['flat JetStream', { limits: { mem_storage: 5, disk_storage: -1, mem_max_stream_bytes: 0 } }],
-  ['numbers beyond 32 bits, which servers clamp', { limits: { conn: 2 ** 40, disk_storage: 2 ** 50 } }],
+  ['amounts beyond 32 bits', { limits: { disk_storage: 2 ** 50, data: 2 ** 40, streams: 2 ** 40 } }],
   ['the system account’s exports', { exports: systemAccountExports }],
   [
     'exports side by side',
@@ -120,6 +120,7 @@ test.each<[string, unknown]>([
 
 test.each<[string, unknown, string]>([
   ['a limit below -1', { limits: { conn: -2 } }, 'limits.conn'],
+  ['connections beyond 32 bits, of which 2.10 makes none', { limits: { conn: 2 ** 40 } }, 'limits.conn'],
   ['a limit with a fraction', { limits: { subs: 1.5 } }, 'limits.subs'],
   ['a limit that is no safe integer', { limits: { data: 2 ** 60 } }, 'limits.data'],
   ['flat and tiered', { limits: { streams: -1, tiered_limits: { R1: {} } } }, 'limits.streams'],

@@ -1,6 +1,6 @@
 import { type Faults, memberPath, shown } from './claim-fault.ts';
 import { isObject, type LooseObject, numberOf, objectOf } from './loose-json.ts';
-import { isLimit } from './validate-permissions.ts';
+import { checkLimit } from './validate-permissions.ts';
 
 const plainNumbers = ['subs', 'data', 'payload', 'imports', 'exports', 'conn', 'leaf'] as const;
 const jetStreamNumbers = [
@@ -37,7 +37,5 @@ const hasStorage = (limits: LooseObject): boolean =>
 
 function checkNumbers(limits: LooseObject, keys: readonly string[], path: string, faults: Faults): void {
   if (!isObject(limits)) return;
-  for (const key of keys)
-    if (limits[key] !== undefined && !isLimit(limits[key]))
-      faults.add(memberPath(path, key), 'A limit is a whole number; -1 is unlimited.');
+  for (const key of keys) checkLimit(limits[key], memberPath(path, key), faults);
 }

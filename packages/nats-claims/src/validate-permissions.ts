@@ -3,21 +3,26 @@ import { type Faults, memberPath, shown } from './claim-fault.ts';
 import { isObject, type LooseObject, listOf, numberOf, objectOf, textOf, textsOf } from './loose-json.ts';
 import { subjectFault } from './subject.ts';
 
-/** How one subject of a list is judged; templates are judged with their functions filled in. */
-export type SubjectRule = (subject: string) => string | undefined;
+/** How one entry of a list is judged; templates are judged with their functions filled in. */
+export interface EntryRules {
+  /** Of the entry as a whole, queue group and all. */
+  readonly whole?: (entry: string) => string | undefined;
+  readonly subject: (subject: string) => string | undefined;
+}
 
 /** `pub`, `sub` and `resp`, of a user, a role or an account's default. */
 export function checkPermissions(
   fields: LooseObject,
   path: string,
   faults: Faults,
-  rule: SubjectRule = subjectFault,
+  rules: EntryRules = { subject: subjectFault },
 ): void {
   for (const side of ['pub', 'sub'] as const) {
     for (const list of ['allow', 'deny'] as const) {
       const at = memberPath(memberPath(path, side), list);
       for (const [index, subject] of textsOf(objectOf(fields[side])[list])) {
-        const fault = side === 'sub' ? queueFault(subject, rule) : rule(subject);
+        const fault =
+          rules.whole?.(subject) ?? (side === 'sub' ? queueFault(subject, rules) : rules.subject(subject));
         if (fault) faults.add(memberPath(at, index), fault);
       }
     }
@@ -30,10 +35,10 @@ export function checkPermissions(
 }
 
 /** Subscriptions may name a queue group: `subject queue`. */
-function queueFault(text: string, rule: SubjectRule): string | undefined {
+function queueFault(text: string, rules: EntryRules): string | undefined {
   const [subject = '', queue, ...more] = text.split(' ');
   if (more.length > 0) return 'This is a subject, or a subject, one space and a queue group.';
-  return rule(subject) ?? (queue === undefined ? undefined : rule(queue));
+  return rules.subject(subject) ?? (queue === undefined ? undefined : rules.subject(queue));
 }
 
 const connectionTypes = new Set([
@@ -48,9 +53,7 @@ const connectionTypes = new Set([
 
 /** From where, when and how somebody may connect, and how much they may. */
 export function checkUserLimits(fields: LooseObject, faults: Faults): void {
-  for (const key of ['subs', 'data', 'payload'] as const)
-    if (fields[key] !== undefined && !isLimit(fields[key]))
-      faults.add(key, 'A limit is a whole number; -1 is unlimited.');
+  for (const key of ['subs', 'data', 'payload'] as const) checkLimit(fields[key], key, faults);
   // Old tools wrote one text with commas.
   const networks: unknown = typeof fields.src === 'string' ? fields.src.split(',') : fields.src;
   for (const [index, network] of textsOf(networks))
@@ -73,7 +76,18 @@ export function checkUserLimits(fields: LooseObject, faults: Faults): void {
     );
 }
 
-export const isLimit = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= -1;
+/** Of these limits servers keep 32 bits; 2.10 lets 2^32 come out as 0, which is none (tried). */
+const of32Bits = new Set(['subs', 'payload', 'conn', 'leaf']);
+const INT32_MAX = 2 ** 31 - 1;
+
+/** One limit, by its path; absent is fine here. */
+export function checkLimit(value: unknown, path: string, faults: Faults): void {
+  if (value === undefined) return;
+  if (!Number.isSafeInteger(value) || numberOf(value) < -1)
+    faults.add(path, 'A limit is a whole number; -1 is unlimited.');
+  else if (numberOf(value) > INT32_MAX && of32Bits.has(path.slice(path.lastIndexOf('.') + 1)))
+    faults.add(path, `Servers keep this limit up to ${INT32_MAX}; -1 is unlimited.`);
+}
 
 function isNetwork(text: string): boolean {
   const [address = '', bits = '', ...more] = text.split('/');

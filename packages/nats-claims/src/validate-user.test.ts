@@ -92,9 +92,9 @@ test('the functions of a template are whole tokens that servers know', () => {
     '{{name()}}.a',
     'a.{{subject()}}.{{account-name()}}.{{account-subject()}}',
     '{{tag(region)}}.>',
-    '{{Account-Tag(dept)}}',
+    '{{account-tag(Dept)}}.{{tag(dept)}}.{{name()}}.{{name()}}',
   ];
-  expect(rolePaths({ pub: { allow }, sub: { allow: ['{{name()}}.x {{name()}}'] } })).toEqual([]);
+  expect(rolePaths({ pub: { allow }, sub: { allow: ['{{name()}}.x', 'a queue'] } })).toEqual([]);
   for (const wrong of [
     '{{user()}}',
     'a{{name()}}',
@@ -106,6 +106,7 @@ test('the functions of a template are whole tokens that servers know', () => {
     'a.{{ name() }}',
   ])
     expect(rolePaths({ pub: { allow: [wrong] } }), wrong).toEqual(['pub.allow[0]']);
+  expect(rolePaths({ sub: { allow: ['{{name()}}.x queue'] } })).toEqual(['sub.allow[0]']);
   expect(rolePaths({ tags: ['x'], subs: -3, pub: { allow: ['{{name()}}..a'] } })).toEqual([
     'pub.allow[0]',
     'subs',

@@ -37,7 +37,10 @@ export function validateUserClaims(
 export function validateRoleTemplate(template: RoleTemplate): ClaimFault[] {
   const faults = new Faults();
   const fields: LooseObject = objectOf(template);
-  checkPermissions(fields, '', faults, (subject) => templateFault(subject) ?? subjectFault(filled(subject)));
+  checkPermissions(fields, '', faults, {
+    whole: templateFault,
+    subject: (text) => subjectFault(filled(text)),
+  });
   checkUserLimits(fields, faults);
   if (fields.tags !== undefined) faults.add('tags', 'A role has no tags; its users have.');
   return faults.list;
