@@ -146,8 +146,8 @@ function detailsOf({ errors, reasons }: Json): string[] {
   const listed = [errors, reasons].flatMap((list) => (Array.isArray(list) ? (list as unknown[]) : []));
   return listed.map((one) => {
     if (typeof one !== 'object' || one === null) return String(one);
-    const { path, file, field, message, ...rest } = one as Json;
-    const where = path ?? file ?? field;
+    const { path, pointer, message, ...rest } = one as Json;
+    const where = path ?? pointer;
     const what = message ?? JSON.stringify(rest);
     return where === undefined || where === '' ? String(what) : `${where}: ${what}`;
   });
