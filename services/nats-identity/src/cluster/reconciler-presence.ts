@@ -16,7 +16,9 @@ export interface Presence {
 
 /** Looks who answers. `before` saves what cannot have changed: a server is started anew to trust another operator. */
 export async function readPresence(client: SystemClient, before?: Presence): Promise<Presence> {
-  const servers = await client.servers(before?.servers.map(({ id }) => id));
+  const servers = (await client.servers(before?.servers.map(({ id }) => id))).sort((one, other) =>
+    one.name < other.name ? -1 : 1,
+  );
   const same = before !== undefined && sameServers(before.servers, servers);
   const trust = new Map(servers.flatMap(({ id }) => pairOf(before?.trust.get(id))));
   if (trust.size < servers.length)

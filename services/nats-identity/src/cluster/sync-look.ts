@@ -14,7 +14,6 @@ import {
 } from './sync-compare.ts';
 import { KEPT_STATES, type NamedCluster } from './sync-due.ts';
 import { recordForeign } from './sync-foreign.ts';
-import { redeleteReturned } from './sync-returned.ts';
 
 /** The worker's means that a full look uses. */
 export interface LookMeans {
@@ -93,7 +92,7 @@ export async function lookAtCluster(
   }
   const unowned = await readUnowned(ctx, cluster.operator_id, lists.stored);
   await recordForeign(ctx, cluster, means.target(), unowned.foreign);
-  await redeleteReturned(ctx, cluster, means.target(), unowned.deleted);
+  if (unowned.deleted.size > 0) await sweepNow(ctx, cluster);
   means.push();
   await settle(ctx, cluster, means);
   await finish(ctx, cluster, {
@@ -208,6 +207,11 @@ async function settle(ctx: NatsIdentityBase, cluster: NamedCluster, means: LookM
     means.push();
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** What was deleted and came back is deleted again by whoever looks after tombstones. */
+async function sweepNow(ctx: NatsIdentityBase, cluster: NamedCluster): Promise<void> {
+  await sql`update cluster set sweep_due_at = now() where id = ${cluster.id}`.execute(ctx.db);
 }
 
 async function anyUnproven(ctx: NatsIdentityBase, cluster: NamedCluster): Promise<boolean> {
