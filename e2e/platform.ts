@@ -26,6 +26,8 @@ export interface PlatformOptions {
   readonly redis?: boolean;
   /** Its own Postgres with the disk's waits, for specs that stop or kill it. */
   readonly ownPostgres?: boolean;
+  /** nats-server's monitoring pages. */
+  readonly natsMonitor?: boolean;
 }
 
 /** Starts an installation for one spec file, in the mode of the run. */
@@ -35,6 +37,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     mode,
     databaseUrl: database?.url,
     redis: options.redis ?? false,
+    natsMonitor: options.natsMonitor ?? false,
     ...(options.env && { env: options.env }),
   });
   const api = apiOf(installation.url);

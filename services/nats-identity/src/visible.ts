@@ -48,3 +48,21 @@ export async function readAccount(
   if (account === undefined) throw new Problem('not_found');
   return account;
 }
+
+/** What somebody is told who wants a user of the system account of the platform's own bus. */
+export const keptToService =
+  'The system account of the platform’s own bus is for the service alone: its credentials never leave it.';
+
+/** Refuses users in the system account of the platform's own bus. @throws Problem `forbidden` */
+export async function refuseServiceAccount(
+  tx: NatsidTransaction,
+  account: Pick<Selectable<AccountTable>, 'kind' | 'operator_id'>,
+): Promise<void> {
+  if (account.kind !== 'system') return;
+  const { own } = await tx
+    .selectFrom('operator')
+    .select('own')
+    .where('id', '=', account.operator_id)
+    .executeTakeFirstOrThrow();
+  if (own) throw new Problem('forbidden', { detail: keptToService });
+}
