@@ -12,7 +12,7 @@ const commands = everyCommand(createProgram());
 
 /** Contract §9, and NIS' names. */
 const promised = [
-  ...['list', 'get', 'create', 'update', 'delete', 'import', 'export', 'server-config'].map(
+  ...['list', 'get', 'create', 'update', 'delete', 'import', 'export', 'server-config', 'resign'].map(
     (verb) => `operator ${verb}`,
   ),
   ...['operator key add', 'operator key remove', 'account key add', 'account key remove'],

@@ -23,7 +23,7 @@ const limitFlags = accountFlags.filter(({ path: [first] }) => first === 'limits'
 export function addAllowance(program: Command): void {
   const allowance = program.command('allowance').description('what a tenant may have under a NATS operator');
   examples(
-    inOperator(listing(allowance.command('list').description('allowances'))).option(
+    inOperator(listing(allowance.command('list').description('allowances'), { search: false })).option(
       '--tenant <id>',
       'only of this tenant',
     ),

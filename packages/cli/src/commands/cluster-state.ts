@@ -91,19 +91,61 @@ async function looked(
   const { body } = await api.exchange(method, `${clusters.path}/${found.id}/${verb}`, {
     timeoutMs: TIMEOUT_MS,
   });
-  if (!isInSync(body)) process.exitCode = 1;
+  if (body.in_sync !== true) process.exitCode = 1;
   if (options.json) console.log(JSON.stringify(body, null, 2));
-  else showReport(options, found.name, body);
+  else if (verb === 'sync') showSync(options, found.name, body);
+  else showDiff(options, found.name, body);
 }
 
-/** A report of D1's full look, as sync and diff answer it. */
-function isInSync(report: Json): boolean {
-  return report.in_sync === true;
+function showSync(options: Globals, name: string, answer: Json): void {
+  const report = answer.report as Json | null;
+  if (report === null) {
+    say(
+      options,
+      `${name}: the look is still under way; "gatehouse cluster get ${name}" shows what comes of it`,
+    );
+  } else {
+    const { accounts, pushed, proven, failed, drifted, foreign, returned } = report;
+    say(options, `${name}: ${answer.in_sync === true ? 'in sync' : 'NOT IN SYNC'}`);
+    say(
+      options,
+      `  ${proven} of ${accounts} accounts proven on every server, ${pushed} pushed, ${failed} failed`,
+    );
+    for (const [count, what] of [
+      [drifted, 'found missing or different'],
+      [returned, 'deleted, had come back and were deleted again'],
+      [foreign, 'on servers and nobody’s here'],
+    ])
+      if (Number(count) > 0) say(options, `  ${count} ${what}`);
+  }
+  for (const server of textsOf(answer.unreachable)) say(options, `  ${server} does not answer`);
 }
 
-function showReport(options: Globals, name: string, report: Json): void {
-  say(options, `${name}: ${JSON.stringify(report)}`);
+function showDiff(options: Globals, name: string, answer: Json): void {
+  const { missing, different, foreign, accounts, in_sync: inSync } = answer;
+  const counts = Object.entries((answer.counts ?? {}) as Record<string, number>)
+    .filter(([kind, count]) => kind !== 'equal' && count > 0)
+    .map(([kind, count]) => `${count} ${kind}`);
+  say(
+    options,
+    `${name}: ${inSync === true ? 'nothing differs' : counts.join(', ') || 'NOT IN SYNC'} (${accounts} accounts compared)`,
+  );
+  for (const server of textsOf(answer.unreachable)) say(options, `  ${server} does not answer`);
+  for (const server of textsOf(answer.untrusted))
+    say(
+      options,
+      `  ${server} does not trust a key that accounts are signed with: give it the operator’s JWT and restart it`,
+    );
+  const rows = [
+    ...listOf(missing).map((one) => ({ ...one, difference: 'missing' })),
+    ...listOf(different).map((one) => ({ ...one, difference: 'different' })),
+    ...listOf(foreign).map((one) => ({ ...one, difference: 'foreign' })),
+  ];
+  if (rows.length > 0 && !options.quiet)
+    showRows(options, rows, ['difference', 'name', 'servers', 'cause', 'issuer', 'public_key']);
 }
+
+const listOf = (list: unknown): Json[] => (Array.isArray(list) ? (list as Json[]) : []);
 
 const textsOf = (list: unknown): string[] => (Array.isArray(list) ? list.map(String) : []);
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { Api, type Json } from '../api.ts';
+import { confirm } from '../confirm.ts';
 import {
   type ChangeOptions,
   changing,
@@ -7,12 +8,13 @@ import {
   deleting,
   examples,
   remove,
+  sentence,
   update,
   updating,
 } from '../nats/change.ts';
 import { type ListOptions, listing, showList, showOne } from '../nats/listing.ts';
 import { clusters, find, findOperator, operatorFilter, type Scope } from '../nats/object.ts';
-import type { Globals } from '../output.ts';
+import { type Globals, show } from '../output.ts';
 import { readInput } from '../secret-file.ts';
 import { collect } from '../units.ts';
 import { addClusterState } from './cluster-state.ts';
@@ -65,6 +67,7 @@ export function addCluster(program: Command): void {
     const api = new Api(options.url);
     await remove(api, clusters, await find(api, clusters, reference), { options, done: 'managed no longer' });
   });
+  addForgetServer(cluster);
   addClusterState(cluster);
 }
 
@@ -140,4 +143,30 @@ async function changeOf({ name, server, creds, ownCreds, description }: ClusterO
     ...(ownCreds && { creds: null }),
     ...(description !== undefined && { description }),
   };
+}
+
+function addForgetServer(cluster: Command): void {
+  examples(
+    changing(
+      cluster
+        .command('forget-server')
+        .argument('<cluster>', 'name or id')
+        .argument('<server>', 'its name, as "cluster health" shows it')
+        .description('wait no longer for a server that was taken out for good'),
+    ).option('--yes', 'do not ask'),
+    'cluster forget-server main n3 --reason "replaced by n4"',
+  ).action(async (reference: string, server: string, _options: unknown, command: Command) => {
+    const options = command.optsWithGlobals<ClusterOptions>();
+    const api = new Api(options.url);
+    const found = await find(api, clusters, reference);
+    const { dryRun, reason, yes } = options;
+    if (!dryRun) await confirm(`Forget the server ${server} of ${found.name}?`, yes);
+    const query = new URLSearchParams({
+      ...(reason !== undefined && { reason }),
+      ...(dryRun && { dry_run: 'true' }),
+    });
+    const path = `${clusters.path}/${found.id}/servers/${encodeURIComponent(server)}?${query}`;
+    const answer = await api.request('DELETE', path);
+    show(options, answer, sentence(`cluster ${found.name}: ${server} is forgotten`, answer));
+  });
 }

@@ -87,6 +87,13 @@ async function status(options: Globals): Promise<void> {
   }
   const columns = ['id', 'state', 'records', 'held_by', 'primary_at', 'retiring_at', 'drained_at'];
   showRows(options, (answer.keys ?? []) as Json[], columns);
+  const waiting = answer.waiting as Json | null | undefined;
+  if (waiting)
+    show(
+      options,
+      waiting,
+      `\n${waiting.key_id} is named by ENCRYPTION_CURRENT_KEY_ID and does not seal yet: ${waitingFor(waiting)}`,
+    );
   const run = answer.reencryption as Json | null | undefined;
   if (run)
     show(
@@ -94,4 +101,11 @@ async function status(options: Globals): Promise<void> {
       run,
       `\nre-encryption to ${run.to_key_id}: ${run.state}, ${run.rewrapped} of ${run.total} records${run.error ? ` (${run.error})` : ''}`,
     );
+}
+
+function waitingFor({ because, instances }: Json): string {
+  if (because === 'lacking') return `these processes do not hold it: ${(instances as string[]).join(', ')}`;
+  return because === 'was_primary'
+    ? 'it sealed before; "keys encryption rotate" brings it back'
+    : 'it was given up';
 }

@@ -5,7 +5,7 @@ import { Fault } from '../fault.ts';
 import { type ChangeOptions, changing, create, examples, withReason } from '../nats/change.ts';
 import { type NscFile, readNscFolder, writeNscFolder } from '../nats/nsc-folder.ts';
 import { findOperator, operators } from '../nats/object.ts';
-import { type Globals, show } from '../output.ts';
+import { clean, type Globals, show } from '../output.ts';
 import { readJwtFile, readSeedFile } from '../secret-file.ts';
 import { collect, limitOf, secondsOf, sizeOf } from '../units.ts';
 
@@ -27,6 +27,7 @@ interface ImportOptions extends ChangeOptions {
   readonly operatorJwt?: string;
   readonly rootSeedFile?: string;
   readonly signingSeedFile?: string[];
+  readonly leaveFaulty?: boolean;
 }
 
 function addImport(operator: Command): void {
@@ -46,7 +47,8 @@ function addImport(operator: Command): void {
       'with --operator-jwt: seed of a signing key; may be repeated',
       collect,
     )
-    .option('--name <name>', 'with --operator-jwt: a name other than the JWT’s');
+    .option('--name <name>', 'a name other than the JWT’s')
+    .option('--leave-faulty', 'with --store: import what can be, and leave out what cannot');
   examples(
     changing(command),
     'operator import --store ~/.local/share/nats/nsc/stores/main --keys ~/.local/share/nats/nsc/keys',
@@ -67,22 +69,30 @@ async function importStore(options: ImportOptions, store: string): Promise<void>
   if (!files.some(({ path }) => path.endsWith('.jwt')))
     throw new Fault(`${store} holds no JWT: is it an nsc store?`, 2);
   const path = `/api/nats/import/nsc${options.dryRun ? '?dry_run=true' : ''}`;
-  const body = withReason(
-    { files, ...(options.operator !== undefined && { operator: options.operator }) },
-    options,
-  );
+  const { operator, name, leaveFaulty } = options;
+  const wish = {
+    files,
+    ...(operator !== undefined && { operator }),
+    ...(name !== undefined && { name }),
+    ...(leaveFaulty && { leave_faulty: true }),
+  };
+  const body = withReason(wish, options);
   const { body: answer } = await new Api(options.url).exchange('POST', path, { body, timeoutMs: TIMEOUT_MS });
   show(options, answer, importSentence(answer, options));
 }
 
 function importSentence(answer: Json, { dryRun }: ImportOptions): string {
-  const { operator, accounts, roles, users, without_seed: missing } = answer as Record<string, unknown>;
-  const name = (operator as { name?: string } | undefined)?.name ?? '';
-  const head = `operator ${name}: ${dryRun ? 'dry run, would import' : 'imported'} ${accounts} accounts, ${roles} roles, ${users} users`;
-  const without = Array.isArray(missing) ? (missing as string[]) : [];
-  return without.length === 0
-    ? head
-    : `${head}\n${without.length} without a private key here (public half only): ${without.slice(0, 10).join(', ')}${without.length > 10 ? ', …' : ''}`;
+  const { operator, accounts, roles, users } = answer;
+  const { name } = operator as { name: string };
+  const without = answer.without_seed as string[];
+  const leftOut = answer.left_out as { path: string; message: string }[];
+  return [
+    `operator ${name}: ${dryRun ? 'dry run, would import' : 'imported'} ${accounts} accounts, ${roles} roles, ${users} users`,
+    ...(without.length === 0
+      ? []
+      : [`${without.length} keys came without their private half; nothing is signed with them here`]),
+    ...leftOut.map(({ path, message }) => `left out ${path}: ${message}`),
+  ].join('\n');
 }
 
 async function importJwt(options: ImportOptions): Promise<void> {
@@ -139,7 +149,15 @@ function addExport(operator: Command): void {
     });
     const files = answer.files as NscFile[];
     await writeNscFolder(options.output, files);
-    const told = { operator_id: found.id, operator: found.name, output: options.output, files: files.length };
+    const leftOut = answer.left_out as { path: string; message: string }[];
+    for (const { path, message } of leftOut) console.error(clean(`left out ${path}: ${message}`));
+    const told = {
+      operator_id: found.id,
+      operator: found.name,
+      output: options.output,
+      files: files.length,
+      left_out: leftOut,
+    };
     show(options, told, `operator ${found.name}: ${files.length} files in ${options.output}`);
   });
 }

@@ -64,6 +64,7 @@ export function addOperator(program: Command): void {
     const api = new Api(options.url);
     await remove(api, operators, await find(api, operators, reference), { options });
   });
+  addResign(operator);
   addKeys(operator.command('key').description('signing keys of an operator'));
   addOperatorTransfer(operator);
 }
@@ -129,6 +130,39 @@ function addUpdate(operator: Command): void {
       withReason({ jwt: await readJwtFile(operatorJwt) }, options),
     );
     show(options, answer, sentence(`operator ${found.name}: its JWT is the new one`, answer));
+  });
+}
+
+function addResign(operator: Command): void {
+  examples(
+    operator
+      .command('resign')
+      .argument('<operator>', 'name, id or public key')
+      .description('sign accounts anew that the root key has signed; nobody is disconnected')
+      .option('--reason <text>', 'why; kept in the audit'),
+    'operator resign main --reason "before --strict"',
+  ).action(async (reference: string, _options: unknown, command: Command) => {
+    const options = command.optsWithGlobals<OperatorOptions>();
+    const api = new Api(options.url);
+    const found = await find(api, operators, reference);
+    let resigned = 0;
+    for (;;) {
+      const answer = await api.request(
+        'POST',
+        `${operators.path}/${found.id}/resign`,
+        withReason({}, options),
+      );
+      resigned += Number(answer.resigned);
+      if (answer.remaining === 0 || answer.resigned === 0) {
+        const left = answer.remaining === 0 ? '' : `; ${answer.remaining} remain`;
+        show(
+          options,
+          { ...answer, resigned },
+          `operator ${found.name}: ${resigned} accounts signed anew${left}`,
+        );
+        return;
+      }
+    }
   });
 }
 

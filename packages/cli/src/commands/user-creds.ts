@@ -15,6 +15,7 @@ interface CredsOptions extends Globals, Scope {
   readonly output?: string;
   readonly force?: boolean;
   readonly show?: boolean;
+  readonly supersede?: boolean;
   readonly reason?: string;
 }
 
@@ -29,7 +30,8 @@ export function addCreds(user: Command): void {
       ),
   )
     .option('--ttl <time>', 'how long they work, as 24h; unless given, what the user says', secondsOf)
-    .option('--expires <when>', 'until when they work, as 2027-01-31', momentOf)
+    .option('--expires <when>', 'until when they work, as 2027-01-31; or never', momentOf)
+    .option('--supersede', 'revoke what was issued to the user before')
     .option('--output <file>', 'the file to make')
     .option('--force', 'put it in the place of a file that is there')
     .option('--show', 'to the terminal, secret and all')
@@ -43,7 +45,9 @@ export function addCreds(user: Command): void {
   });
   examples(
     inAccount(
-      listing(user.command('credentials').argument('[user]').description('what was issued: the ledger')),
+      listing(user.command('credentials').argument('[user]').description('what was issued: the ledger'), {
+        search: false,
+      }),
     ).option('--state <state>', 'active, expired, revoked or superseded'),
     'user credentials printer --account orders',
     'user credentials --account orders --state active',
@@ -66,13 +70,15 @@ async function issue(reference: string, options: CredsOptions): Promise<void> {
   if (ttl !== undefined && expires !== undefined) throw new Fault('say --ttl or --expires, not both', 2);
   if (output === undefined && process.stdout.isTTY && !options.show)
     throw new Fault('creds are a secret: say --output FILE, or --show to have them on this terminal', 2);
-  // Issuing takes the place of what was issued before: not for a file that cannot be made.
+  // Nothing is issued for a file that cannot be made.
   if (output !== undefined && !force) await refuseExisting(output);
   const api = new Api(options.url);
   const found = await findInAccount(api, users, reference, options);
   const body = {
     ...(ttl !== undefined && { ttl_seconds: ttl }),
     ...(typeof expires === 'string' && { expires_at: expires }),
+    ...(expires === null && { never_expires: true }),
+    ...(options.supersede && { supersede: true }),
   };
   const answer = await api.request(
     'POST',

@@ -14,8 +14,11 @@ export interface ListOptions extends Globals {
 const LIMIT_DEFAULT = '1000';
 
 /** Adds what every list takes. */
-export function listing(command: Command, { tags = false }: { readonly tags?: boolean } = {}): Command {
-  command.option('--search <text>', 'part of the name, or the beginning of the public key');
+export function listing(
+  command: Command,
+  { search = true, tags = false }: { readonly search?: boolean; readonly tags?: boolean } = {},
+): Command {
+  if (search) command.option('--search <text>', 'part of the name, or the beginning of the public key');
   if (tags) command.option('--tag <tag>', 'only those with this tag');
   return command.option('--limit <n>', 'at most this many, the newest first', LIMIT_DEFAULT);
 }
