@@ -47,7 +47,7 @@ export async function advance(
       .where('id', '=', account.id)
       .execute();
     // From here on nobody may bring it to a server again.
-    if (state === 'deleting')
+    if (state === 'deleting' || state === 'deleted')
       await tx.deleteFrom('account_sync').where('account_id', '=', account.id).execute();
     if (before.state === 'purging' && state === 'deleting')
       await appendMany(tx, [eventOf(account, 'natsid.account.purged')]);

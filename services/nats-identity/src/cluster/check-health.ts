@@ -2,6 +2,7 @@ import { type AnyNewEvent, appendMany, EVENT_LANE } from '@gatehouse/kit';
 import type { ClusterTable, JsonObject } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
 import type { NatsIdentityContext, NatsIdentityJob, NatsidTransaction } from '../context.ts';
+import { namedIn } from '../operator/retire-keys.ts';
 import { type ExpectedCluster, judgeCluster, type Verdict } from './health-causes.ts';
 import { lookAtServers, readable, type ServerFacts } from './look-at-servers.ts';
 import { activateKeys } from './operator-key-gate.ts';
@@ -144,14 +145,17 @@ async function expectedOf(tx: NatsidTransaction, cluster: Cluster): Promise<Expe
   const operator = await tx
     .selectFrom('operator')
     .leftJoin('account', 'account.id', 'operator.system_account_id')
-    .select(['operator.name', 'operator.public_key', 'operator.jwt_iat', 'account.public_key as system'])
+    .select(['operator.name', 'operator.public_key', 'operator.jwt', 'operator.jwt_iat'])
+    .select('account.public_key as system')
     .where('operator.id', '=', cluster.operator_id)
     .executeTakeFirstOrThrow();
+  // Of an offline root key, what is not in the JWT yet cannot be expected of a server.
   const keys = await tx
     .selectFrom('operator_key')
     .select('public_key')
     .where('operator_id', '=', cluster.operator_id)
     .where('state', 'in', ['active', 'pending'])
+    .where('public_key', 'in', ['', ...namedIn(operator.jwt)])
     .orderBy('created_at')
     .execute();
   const known = await tx

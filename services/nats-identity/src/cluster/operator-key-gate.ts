@@ -1,6 +1,7 @@
 import { append, EVENT_LANE } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import type { NatsIdentityContext, NatsidTransaction } from '../context.ts';
+import { namedIn } from '../operator/retire-keys.ts';
 
 /**
  * Lets pending operator keys sign, once every known server of every cluster of their operator has shown an operator JWT
@@ -26,16 +27,20 @@ export async function activateKeys(ctx: NatsIdentityContext): Promise<void> {
 async function openGate(tx: NatsidTransaction, operatorId: string): Promise<number> {
   const operator = await tx
     .selectFrom('operator')
-    .select(['id', 'name', 'public_key'])
+    .select(['id', 'name', 'public_key', 'jwt'])
     .where('id', '=', operatorId)
     .forUpdate()
     .executeTakeFirst();
   if (operator === undefined) return 0;
+  // With an offline root key it is not in the JWT before somebody brings one that names it.
+  const named = namedIn(operator.jwt);
+  if (named.length === 0) return 0;
   const opened = await tx
     .updateTable('operator_key as k')
     .set({ state: 'active' })
     .where('k.operator_id', '=', operatorId)
     .where('k.state', '=', 'pending')
+    .where('k.public_key', 'in', named)
     .where(sql<boolean>`not exists (
       select from cluster c where c.operator_id = k.operator_id and (
         not exists (select from cluster_server s where s.cluster_id = c.id)
