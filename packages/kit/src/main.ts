@@ -1,6 +1,6 @@
 import { ConfigError } from './config.ts';
 import { describeError } from './log.ts';
-import { configOf, run } from './run.ts';
+import { readSettings, run } from './run.ts';
 import type { Service } from './service.ts';
 import { stopTelemetry } from './telemetry.ts';
 
@@ -11,7 +11,7 @@ import { stopTelemetry } from './telemetry.ts';
 export async function main(services: readonly Service[]): Promise<void> {
   try {
     if (process.argv.includes('--check-config')) {
-      configOf(services);
+      for (const warning of readSettings(services).warnings) console.error(`gatehouse: ${warning}`);
       console.log('the settings are complete');
       return;
     }

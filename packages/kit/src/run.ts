@@ -6,6 +6,7 @@ import { createKeyAnnouncer } from './announce-keys.ts';
 import { type Bus, connectBus } from './bus.ts';
 import { credsFile } from './bus-login.ts';
 import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
+import { CONFIG_FILE_DEFAULT, withConfigFile } from './config-file.ts';
 import { confirmRecorded } from './confirm.ts';
 import { type RunningConsumer, startConsumer } from './consume.ts';
 import { type Database, openDatabase } from './database.ts';
@@ -25,7 +26,14 @@ import { documentOf, healthOf, recordedEvents, sessionStatus, verificationKeys }
 import { createRelay, type Relay } from './relay.ts';
 import { createRevocationFeed, type RevocationFeed } from './revocation-feed.ts';
 import { openSecrets, type Secrets } from './secrets.ts';
-import { type Answer, answersOf, type Context, type OpenService, type Service } from './service.ts';
+import {
+  type Answer,
+  answersOf,
+  type Context,
+  type OpenService,
+  type Service,
+  serviceNames,
+} from './service.ts';
 import { type BaseConfig, baseSettings } from './settings.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 
@@ -69,9 +77,24 @@ export interface RunOptions {
   readonly log?: Log;
 }
 
-/** Reads the settings of all given services at once. @throws ConfigError with every fault. */
-export function configOf(services: readonly Service[], env: RunOptions['env'] = process.env): BaseConfig {
+/** The settings of a process, and what is odd about them without being wrong. */
+export interface ReadSettings {
+  readonly config: BaseConfig;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads the settings of all given services at once, from the environment and the configuration file.
+ * @throws ConfigError with every fault.
+ */
+export function readSettings(services: readonly Service[], given?: RunOptions['env']): ReadSettings {
   const settings: Settings = Object.assign({}, baseSettings, ...services.map((service) => service.settings));
+  const { env, warnings } = withConfigFile(given ?? process.env, {
+    settings,
+    complete: serviceNames.every((name) => services.some((service) => service.name === name)),
+    // Who gives an environment means that and nothing else.
+    ...(given === undefined && { fallback: CONFIG_FILE_DEFAULT }),
+  });
   const config = readConfig(settings, env) as ConfigOf<typeof baseSettings>;
   const faults = [
     ...metricsGuardFaults(config),
@@ -80,16 +103,21 @@ export function configOf(services: readonly Service[], env: RunOptions['env'] = 
     ...services.flatMap((service) => service.check(config as never)),
   ];
   if (faults.length > 0) throw new ConfigError(faults);
-  return config;
+  return { config, warnings };
 }
+
+/** The settings alone. @throws ConfigError with every fault. */
+export const configOf = (services: readonly Service[], env?: RunOptions['env']): BaseConfig =>
+  readSettings(services, env).config;
 
 /**
  * Runs one service, or all of them, in this process. The order is written in docs/ordering.md: listen (health only),
  * migrate, open what needs the database, serve; the bus may come at any time.
  */
 export async function run(services: readonly Service[], options: RunOptions = {}): Promise<Running> {
-  const config = configOf(services, options.env);
+  const { config, warnings } = readSettings(services, options.env);
   const shared = openProcess(services, config, options.log);
+  for (const warning of warnings) shared.log.warn({ warning }, 'about the configuration file');
   const edge = services.some((service) => service.name === 'gateway');
   let phase: Phase = 'starting';
 
