@@ -2,6 +2,7 @@ import { EVENT_LANE, Problem } from '@gatehouse/kit';
 import type { AccountTable } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
 import { inWindow } from '../cluster/reconciler-window.ts';
+import { ClusterUnreachable, NotPermitted, PayloadTooLarge } from '../cluster/system-client.ts';
 import type { NatsIdentityContext, NatsIdentityJob } from '../context.ts';
 import { streamsOf } from './account-streams.ts';
 import { deleteOrder, sendDelete, storedKeys } from './delete-claims.ts';
@@ -32,7 +33,7 @@ export const deleteAccountSteps: NatsIdentityJob = {
       const claimed = await claim(ctx);
       if (claimed.length === 0) return;
       const operators = Map.groupBy(claimed, ({ operator_id }) => operator_id);
-      await Promise.all([...operators].map(([operatorId, accounts]) => step(ctx, operatorId, accounts)));
+      await Promise.all([...operators].map(([operatorId, accounts]) => safeStep(ctx, operatorId, accounts)));
       ctx.relay.poke(EVENT_LANE);
     }
   },
@@ -55,6 +56,24 @@ function claim(ctx: NatsIdentityContext): Promise<Account[]> {
     )
     .returningAll()
     .execute();
+}
+
+/** What one operator's clusters do must not hold up another's. */
+async function safeStep(
+  ctx: NatsIdentityContext,
+  operatorId: string,
+  accounts: readonly Account[],
+): Promise<void> {
+  try {
+    await step(ctx, operatorId, accounts);
+  } catch (error) {
+    const known =
+      error instanceof ClusterUnreachable ||
+      error instanceof NotPermitted ||
+      error instanceof PayloadTooLarge;
+    if (!known) ctx.log.warn({ err: error, operator: operatorId }, 'nats accounts could not be deleted');
+    await waitAll(ctx, accounts, known ? error.message : 'something went wrong here: the log says what');
+  }
 }
 
 /** One round for accounts of one operator. */

@@ -1,4 +1,4 @@
-import { append, EVENT_LANE, Problem } from '@gatehouse/kit';
+import { append, EVENT_LANE } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import { ClusterUnreachable, openSystemClient } from '../cluster/system-client.ts';
 import type { NatsIdentityContext, NatsIdentityJob, NatsidTransaction } from '../context.ts';
@@ -72,7 +72,9 @@ export async function sweepCluster(ctx: NatsIdentityContext, cluster: SweptClust
       await client.close();
     }
   } catch (error) {
-    if (!(error instanceof ClusterUnreachable || error instanceof Problem)) throw error;
+    // A cluster that is away says so in its health; whatever else is wrong with one must not hold up the others.
+    if (!(error instanceof ClusterUnreachable))
+      ctx.log.warn({ err: error, cluster: cluster.name }, 'deleted nats accounts could not be searched for');
   }
 }
 
