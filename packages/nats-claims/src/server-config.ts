@@ -104,8 +104,11 @@ function typeOf(jwt: string): { type: unknown; sub: string } | undefined {
 }
 
 function serverLines({ serverName, listen, jetstream, monitoring, cluster }: ServerConfigOptions): string {
-  if (serverName !== undefined && /\s/.test(serverName))
-    throw new ServerConfigError('a server’s name cannot have spaces');
+  if (/\s/.test(`${serverName ?? ''}${cluster?.name ?? ''}`))
+    throw new ServerConfigError('the name of a server or a cluster cannot have spaces');
+  // Such a server does not start.
+  if (jetstream && cluster && (cluster.routes.length === 0 || serverName === undefined))
+    throw new ServerConfigError('a cluster with JetStream needs routes and a name of the server');
   const lines = [
     serverName !== undefined && `server_name: ${quoted(serverName)}`,
     listen?.host !== undefined && `host: ${quoted(listen.host)}`,
