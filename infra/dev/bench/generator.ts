@@ -22,6 +22,16 @@ function shooterOf(plan: LoadPlan, connection: Connection, index: number): Shoot
     return () => connection.send('POST', '/api/auth/login', body);
   }
   const tokens = plan.tokens ?? [];
+  if (plan.kind === 'post') {
+    const paths = plan.paths ?? ['/'];
+    let turn = index;
+    return () => {
+      const at = turn;
+      turn += plan.connections;
+      const header = `authorization: Bearer ${tokens[at % tokens.length]}\r\n`;
+      return connection.send('POST', paths[at % paths.length] ?? '/', '{}', header);
+    };
+  }
   let turn = index;
   return () => {
     const token = tokens[turn++ % Math.max(1, tokens.length)];

@@ -5,13 +5,15 @@ import type { Summary } from './histogram.ts';
 /** A load that a process of its own makes. */
 export interface LoadPlan {
   readonly url: string;
-  readonly kind: 'get' | 'refresh' | 'login';
+  readonly kind: 'get' | 'post' | 'refresh' | 'login';
   readonly connections: number;
   readonly seconds: number;
   /** Requests a second over all connections; as fast as answers come when missing. */
   readonly rate?: number;
   readonly path?: string;
-  /** Access tokens (get) to use in turn. */
+  /** Paths (post) to use in turn, each with an empty object as its body. */
+  readonly paths?: readonly string[];
+  /** Access tokens (get, post) to use in turn. */
   readonly tokens?: readonly string[];
   /** Refresh tokens, one a connection (refresh). */
   readonly refreshTokens?: readonly string[];

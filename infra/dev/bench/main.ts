@@ -5,6 +5,7 @@ import type { Measurement } from './bench.ts';
 import { footprint } from './footprint.ts';
 import { http } from './http.ts';
 import { login } from './login.ts';
+import { natsCredentials } from './nats-credentials.ts';
 import { refresh } from './refresh.ts';
 import { type Figure, table } from './report.ts';
 import { revocation } from './revocation.ts';
@@ -16,6 +17,7 @@ const measurements: Readonly<Record<string, Measurement>> = {
   revocation,
   audit,
   footprint,
+  'nats-credentials': natsCredentials,
 };
 
 const { values, positionals } = parseArgs({
