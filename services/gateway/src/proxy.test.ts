@@ -46,6 +46,7 @@ describe('what the gateway passes on', () => {
     const [auth, token, audit] = await Promise.all(everybody.map((one) => one.listen()));
     platform = await startPlatform([gateway], {
       ...{ AUTH_URL: auth ?? '', TOKEN_URL: token ?? '', AUDIT_URL: audit ?? '' },
+      NATS_IDENTITY_URL: audit ?? '',
       UPSTREAM_TIMEOUT_SECONDS: '1',
     });
   });

@@ -1,3 +1,4 @@
+import { PassThrough, type Readable } from 'node:stream';
 import {
   addressOf,
   ConfigError,
@@ -10,7 +11,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Agent, type Dispatcher } from 'undici';
 import type { GatewayContext } from './context.ts';
 import { edgePath } from './edge-path.ts';
-import { type Upstream, upstreamOf, upstreams } from './upstream.ts';
+import { type Upstream, upstreamAt, upstreams } from './upstream.ts';
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 /** These may be asked again when the answer did not come; a POST may have been done, and never is. */
@@ -21,6 +22,8 @@ const KEEP_ALIVE_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 1000;
 const CONNECTIONS_MAX = 128;
 const PASSED_ON_BYTES_MAX = 1024 * 1024;
+/** How long what is large may take to begin its answer. */
+const LARGE_MS = 300_000;
 /** Longer answers are passed on as they come; shorter ones in one piece, which costs less. */
 const WHOLE_ANSWER_BYTES_MAX = 64 * 1024;
 
@@ -83,25 +86,40 @@ export async function useProxy(
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
       const path = edgePath(request.url);
-      const service = path === undefined ? undefined : upstreamOf(path);
-      const origin = service === undefined ? undefined : origins.get(service);
+      const upstream = path === undefined ? undefined : upstreamAt(path);
+      const origin = upstream === undefined ? undefined : origins.get(upstream.service);
       // A wildcard of one service also catches what the table gives to another, which may be in this process.
-      if (service === undefined || origin === undefined) return reply.callNotFound();
-      const answer = await send(agent, origin, request, ctx);
+      if (upstream === undefined || origin === undefined) return reply.callNotFound();
+      const timeouts = upstream.large ? { headersTimeout: LARGE_MS, bodyTimeout: LARGE_MS } : {};
+      const answer = await send(agent, { origin, ...timeouts }, request, ctx);
       return passBack(answer, request, reply);
     };
-    for (const { path, below } of remote) {
-      const urls = below ? [path, `${path}/*`] : [path];
-      for (const url of urls)
-        scope.route({
-          method: methods,
-          url,
-          handler,
-          exposeHeadRoute: false,
-          bodyLimit: PASSED_ON_BYTES_MAX,
-        });
-    }
+    const mount = (into: FastifyInstance, { path, below }: Upstream) => {
+      for (const url of below ? [path, `${path}/*`] : [path])
+        into.route({ method: methods, url, handler, exposeHeadRoute: false, bodyLimit: PASSED_ON_BYTES_MAX });
+    };
+    for (const one of remote) if (!one.large) mount(scope, one);
+    await scope.register(async (large) => {
+      large.removeAllContentTypeParsers();
+      // Nothing is gathered here: the service says who may send so much, before it reads it, and how much.
+      large.addContentTypeParser('*', (_request, payload, done) => done(null, unread(payload)));
+      for (const one of remote) if (one.large) mount(large, one);
+    });
   });
+}
+
+/**
+ * A body to pass on as it comes. Apart from the client's connection, so that an answer that comes before the body has
+ * gone through (401) ends the body only, and the client still gets it.
+ */
+function unread(payload: Readable): Readable {
+  const passed = new PassThrough();
+  payload.once('error', (error) => passed.destroy(error));
+  payload.once('close', () => {
+    if (!payload.readableEnded) passed.destroy(new Error('the client has gone'));
+  });
+  passed.once('close', () => payload.unpipe(passed).resume());
+  return payload.pipe(passed);
 }
 
 function originsOf(ctx: GatewayContext, remote: readonly Upstream[]): Map<string, string> {
@@ -111,7 +129,7 @@ function originsOf(ctx: GatewayContext, remote: readonly Upstream[]): Map<string
     .filter(([, url]) => url === undefined)
     .map(
       ([service]) =>
-        `${service.toUpperCase()}_URL is missing: the gateway must know where the ${service} service listens`,
+        `${service.toUpperCase().replaceAll('-', '_')}_URL is missing: the gateway must know where the ${service} service listens`,
     );
   if (faults.length > 0) throw new ConfigError(faults);
   return new Map(known.map(([service, url]) => [service, new URL(url ?? '').origin]));
@@ -119,22 +137,24 @@ function originsOf(ctx: GatewayContext, remote: readonly Upstream[]): Map<string
 
 async function send(
   agent: Agent,
-  origin: string,
+  to: Pick<Dispatcher.RequestOptions, 'origin' | 'headersTimeout' | 'bodyTimeout'>,
   request: FastifyRequest,
   ctx: GatewayContext,
 ): Promise<Dispatcher.ResponseData> {
   const options: Dispatcher.RequestOptions = {
-    origin,
+    ...to,
     // As it came, never through URL(), which would resolve dot segments: the service reads what the gateway judged.
     path: request.url,
     method: request.method as Dispatcher.HttpMethod,
     headers: headersFor(request, ctx),
-    body: request.body instanceof Uint8Array ? request.body : null,
+    body: request.body instanceof Uint8Array || request.body instanceof PassThrough ? request.body : null,
   };
   try {
     return await agent.request(options);
   } catch (error) {
-    if (!repeatable.has(request.method) || !isLostConnection(error)) throw problemOf(error);
+    // A body that was passed on as it came is gone.
+    const again = repeatable.has(request.method) && !(request.body instanceof PassThrough);
+    if (!again || !isLostConnection(error)) throw problemOf(error);
     // The service closed an idle connection at the moment it was taken.
     return agent.request(options).catch((again: unknown) => {
       throw problemOf(again);

@@ -5,6 +5,8 @@ export interface Upstream {
   readonly path: string;
   readonly below: boolean;
   readonly service: Exclude<ServiceName, 'gateway'>;
+  /** Its bodies are large and its answers slow: passed on as they come, without the gateway's own bounds. */
+  readonly large?: true;
 }
 
 /**
@@ -23,13 +25,16 @@ export const upstreams: readonly Upstream[] = [
   { path: '/api/admin/users', below: true, service: 'auth' },
   { path: '/api/admin/tenants', below: true, service: 'auth' },
   { path: '/api/audit', below: true, service: 'audit' },
+  { path: '/api/nats/import', below: true, service: 'nats-identity', large: true },
   { path: '/api/nats', below: true, service: 'nats-identity' },
 ];
 
 const longestFirst = upstreams.toSorted((a, b) => b.path.length - a.path.length);
 
-/** The service that answers at a path (as edge-path.ts reads it), or undefined when nobody outside may ask there. */
-export function upstreamOf(path: string): Upstream['service'] | undefined {
-  return longestFirst.find((one) => path === one.path || (one.below && path.startsWith(`${one.path}/`)))
-    ?.service;
+/** The entry of a path (as edge-path.ts reads it), or undefined when nobody outside may ask there. */
+export function upstreamAt(path: string): Upstream | undefined {
+  return longestFirst.find((one) => path === one.path || (one.below && path.startsWith(`${one.path}/`)));
 }
+
+/** The service that answers at a path. */
+export const upstreamOf = (path: string): Upstream['service'] | undefined => upstreamAt(path)?.service;
