@@ -52,11 +52,11 @@ export const baseSettings = {
   }),
   ENCRYPTION_KEYS: setting.secret((text) => text, {
     requiredIn: 'always',
-    doc: 'Key ring for what is stored encrypted: ids with 32-byte keys in base64url, e.g. k1:…,k2:….',
+    doc: 'Key ring for what is stored encrypted: ids with 32 random bytes in base64 (openssl rand -base64 32), e.g. k1:…,k2:….',
   }),
   ENCRYPTION_CURRENT_KEY_ID: setting.text({
     requiredIn: 'always',
-    doc: 'Which key of the ring encrypts; the others only decrypt.',
+    doc: 'Which key of the ring shall encrypt; a new one does as soon as every process holds it. The others only decrypt.',
   }),
   TOKEN_ISSUER: setting.text({
     default: 'http://localhost:8080',

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { hkdfSync, randomBytes } from 'node:crypto';
 import { auth } from '@gatehouse/auth';
 import { createLog, newId, parseKeyring, type Running, run, sealedKeyId } from '@gatehouse/kit';
 import { type ApiAnswer, type ApiOptions, apiOf } from '@gatehouse/kit/testing';
@@ -21,6 +21,8 @@ export const ringOf = (keys: Readonly<Record<string, string>>, current: string) 
 
 /** The key ring of a platform under test, behind the API and through it. */
 export interface TestEncryption extends TestNatsIdentity {
+  /** What services show each other. */
+  readonly credential: string;
   readonly keys: { readonly k1: string; readonly k2: string };
   /** Another process of all three services on the same database and bus; `close` ends it too. */
   another(overrides?: Record<string, string>): Promise<Running>;
@@ -58,6 +60,7 @@ export async function startEncryption(overrides: Record<string, string> = {}): P
   const show = async () => (await ask('GET', '')).body;
   return {
     ...service,
+    credential: credentialOf(platform.env.GATEHOUSE_SECRET ?? ''),
     keys,
     ask,
     show,
@@ -119,4 +122,10 @@ export async function startEncryption(overrides: Record<string, string> = {}): P
       await service.close();
     },
   };
+}
+
+function credentialOf(secret: string): string {
+  const root = Buffer.from(secret, 'base64url');
+  const info = 'gatehouse/v1/service-credential';
+  return Buffer.from(hkdfSync('sha256', root, Buffer.alloc(0), info, 32)).toString('base64url');
 }

@@ -1,3 +1,4 @@
+import { credentialHeader } from '@gatehouse/kit';
 import { eventually } from '@gatehouse/kit/testing';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { newEncryptionKey, ringOf, startEncryption, type TestEncryption } from '../encryption-testing.ts';
@@ -128,5 +129,83 @@ describe('the key ring', () => {
     const done = promoted.status === 'fulfilled' && promoted.value.status === 200;
     expect(done).toBe(joined.status === 'rejected');
     if (joined.status === 'rejected') expect(joined.reason.message).toMatch(/ENCRYPTION_KEYS lacks k2/);
+  });
+});
+
+describe('the health of the ring', () => {
+  const health = async () => {
+    const { body } = await ring.platform.api.request(
+      'POST',
+      '/internal/nats-identity/health',
+      {},
+      { headers: { [credentialHeader]: ring.credential } },
+    );
+    return body.components.find((one: { name: string }) => one.name === 'encryption_keys');
+  };
+
+  test('is good while the canary opens, and says what somebody has to do', async () => {
+    expect(await health()).toMatchObject({
+      status: 'healthy',
+      details: { primary: 'k1', key_count: 1, canary: 'opens' },
+    });
+    const third = await ring.another(ringOf(ring.keys, 'k2'));
+    expect(await health()).toMatchObject({
+      status: 'degraded',
+      details: {
+        waiting: { key_id: 'k2', because: 'lacking' },
+        waiting_for: [{ service: 'nats-identity', instance_id: expect.any(String) }],
+      },
+    });
+    await third.stop();
+    expect(await health()).toMatchObject({ status: 'healthy' });
+    await ring.sql(`update natsid.secret set sealed = regexp_replace(sealed, '[^.]{4}$', 'AAAA')`);
+    expect(await health()).toMatchObject({ status: 'unhealthy', details: { canary: 'does not open' } });
+  });
+
+  test('counts a process that died without a word for half a minute only', async () => {
+    await ring.sql(
+      `insert into natsid.encryption_instance (instance_id, service, key_ids, wanted_key_id)
+       values (gen_random_uuid(), 'nats-identity', '{k1}', 'k1')`,
+    );
+    await ring.platform.stop();
+    const both = await ring.another(ringOf(ring.keys, 'k2'));
+    const primary = async () => (await ring.ask('GET', '', undefined, both.url)).body.primary;
+    expect(await primary()).toBe('k1');
+    await ring.sql(
+      `update natsid.encryption_instance set seen_at = now() - interval '31 seconds' where key_ids = '{k1}'`,
+    );
+    await eventually(async () => expect(await primary()).toBe('k2'));
+  });
+
+  test('a dry run of a switch shows it and changes nothing; a command brings back what no setting does', async () => {
+    await ring.platform.stop();
+    const { url } = await ring.another(ringOf(ring.keys, 'k2'));
+    const dry = await ring.ask('POST', '/keys/k1/primary?dry_run=true', {}, url);
+    expect([dry.status, dry.body]).toMatchObject([
+      200,
+      { former: 'k2', key: { id: 'k1', state: 'retiring' }, change: { dry_run: true } },
+    ]);
+    expect((await ring.ask('POST', '/keys/k1/primary', { reason: 'back' }, url)).body).toMatchObject({
+      former: 'k2',
+      key: { state: 'primary' },
+    });
+    expect(await ring.told('natsid.encryption.primary', { key_id: 'k1', former: 'k2' })).toMatchObject([
+      { data: { reason: 'back', actor_id: ring.root.userId } },
+    ]);
+    // The setting still names k2, and is not stronger than the command: not now, and not after a restart.
+    const again = await ring.another(ringOf(ring.keys, 'k2'));
+    expect((await ring.ask('GET', '', undefined, again.url)).body).toMatchObject({
+      primary: 'k1',
+      waiting: { key_id: 'k2', because: 'was_primary' },
+    });
+  });
+
+  test('is measured: records by the state of their key', async () => {
+    await ring.seal(5, 'k1');
+    await eventually(async () => {
+      const { text } = await ring.api.get('/metrics');
+      expect(text).toMatch(/nis_encryption_records\{state="primary"\} 8\n/);
+      expect(text).toMatch(/nis_encryption_records\{state="retiring"\} 0\n/);
+    }, 20_000);
   });
 });

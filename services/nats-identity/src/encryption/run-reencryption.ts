@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { append, PeerError, questions } from '@gatehouse/kit';
+import { append, isLegacySealed, PeerError, questions } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import type { NatsIdentityContext, NatsIdentityJob, NatsidTransaction } from '../context.ts';
 import { openSecret, openSeed, type SealedRow, sealedFor } from '../secret.ts';
 import { lostKeys } from './encryption-key.ts';
 import type { Reencryption } from './reencrypt.ts';
+import { sealAnew } from './seal-legacy.ts';
 
 /** Records of one transaction. Small, so that nobody waits long for a row or for the event loop. */
 const REWRAP_BATCH = 100;
@@ -74,7 +75,8 @@ async function rewrapOwn(tx: NatsidTransaction, ctx: NatsIdentityContext, run: R
   const moved: { id: string; was: string; sealed: string }[] = [];
   for (const row of rows) {
     try {
-      const sealed = ctx.secrets.keyring.rewrap(row.sealed, ownerOf(row), run.to_key_id);
+      const ours = isLegacySealed(row.sealed) ? sealAnew(ctx, row) : row.sealed;
+      const sealed = ctx.secrets.keyring.rewrap(ours, ownerOf(row), run.to_key_id);
       moved.push({ id: row.id, was: row.sealed, sealed });
     } catch (error) {
       return fail(tx, ctx, run, { record: row.id, keyId: row.key_id, error });

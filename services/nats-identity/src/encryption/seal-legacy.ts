@@ -30,7 +30,7 @@ async function sealBatch(ctx: NatsIdentityContext, after: string | undefined): P
       .skipLocked()
       .execute();
     for (const row of rows) {
-      const sealed = sealAnew(ctx, row);
+      const sealed = tryToSealAnew(ctx, row);
       if (sealed === undefined) continue;
       await tx
         .updateTable('secret')
@@ -43,14 +43,19 @@ async function sealBatch(ctx: NatsIdentityContext, after: string | undefined): P
   });
 }
 
-function sealAnew(ctx: NatsIdentityContext, row: SealedRow): string | undefined {
+/** A seed that NIS sealed, sealed as ours are. @throws when it does not open, or is not the seed of its row */
+export function sealAnew(ctx: NatsIdentityContext, row: SealedRow): string {
+  const seed = openSeed(ctx, row).seed();
   try {
-    const seed = openSeed(ctx, row).seed();
-    try {
-      return ctx.secrets.keyring.seal(seed, sealedFor(row.kind, row.id, row.public_key));
-    } finally {
-      seed.fill(0);
-    }
+    return ctx.secrets.keyring.seal(seed, sealedFor(row.kind, row.id, row.public_key));
+  } finally {
+    seed.fill(0);
+  }
+}
+
+function tryToSealAnew(ctx: NatsIdentityContext, row: SealedRow): string | undefined {
+  try {
+    return sealAnew(ctx, row);
   } catch (err) {
     if (!told.has(row.id)) ctx.log.error({ err, record: row.id }, 'a record from NIS does not open');
     told.add(row.id);
