@@ -49,18 +49,20 @@ export const invalidClaims = (errors: readonly ClaimFault[]): Problem =>
 function shapeFaults(schema: TSchema, before: JsonObject, after: JsonObject): ClaimFault[] {
   const faults: ClaimFault[] = [];
   for (const error of Errors(schema, after)) {
+    // Says again, of the field, what `additionalProperties` says of its object.
+    if (error.keyword === 'boolean') continue;
     const path = error.instancePath.split('/').slice(1).map(unescaped);
     if (error.keyword !== 'additionalProperties') {
       // The parts of a union say it already.
       if (error.keyword !== 'anyOf' || !faults.some(({ path: at }) => at === pathText(path)))
-        faults.push({ path: pathText(path), message: `${error.message}.` });
+        faults.push({ path: pathText(path), message: `This ${error.message}.` });
       continue;
     }
     for (const name of error.params.additionalProperties)
       if (!wasThere(before, after, [...path, name]))
         faults.push({
           path: pathText([...path, name]),
-          message: 'is no claim that Gatehouse knows; only an imported one may stay, unchanged.',
+          message: 'This is no claim that Gatehouse knows; only an imported one may stay, unchanged.',
         });
   }
   return faults.slice(0, ERRORS_MAX);

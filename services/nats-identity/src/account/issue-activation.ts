@@ -107,11 +107,16 @@ function check(body: Static<typeof Body>, claims: JsonObject, publicKey: string)
   const fault = subjectFault(body.subject);
   if (fault !== undefined) throw invalidClaims([{ path: 'subject', message: fault }]);
   const offered = Array.isArray(claims.exports) ? (claims.exports as JsonObject[]) : [];
-  if (!offered.some(({ type, subject }) => type === body.type && covers(String(subject), body.subject)))
+  if (!offered.some(({ type, subject }) => type === body.type && holds(String(subject), body.subject)))
     throw invalidClaims([
       { path: 'subject', message: `is no part of any ${body.type} that the account exports.` },
     ]);
 }
+
+/** As the Go library has it `a.*` holds `a.>`; a token for that would promise more than the export gives. */
+const holds = (offered: string, asked: string): boolean =>
+  covers(offered, asked) && (!isOpen(asked) || isOpen(offered));
+const isOpen = (subject: string) => subject === '>' || subject.endsWith('.>');
 
 async function nowSeconds(tx: NatsidTransaction): Promise<number> {
   const { rows } = await sql<{
