@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { addAccount } from './commands/account.ts';
 import { addAdmin } from './commands/admin.ts';
 import { addAllowance } from './commands/allowance.ts';
+import { addBus } from './commands/bus.ts';
 import { addCluster } from './commands/cluster.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
@@ -33,5 +34,6 @@ export function createProgram(): Command {
   addUser(program);
   addCluster(program);
   addAllowance(program);
+  addBus(program);
   return program;
 }

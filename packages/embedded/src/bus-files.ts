@@ -8,7 +8,7 @@ import {
   renameSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   busCreds,
   busServerConfig,
@@ -29,6 +29,14 @@ export interface BusFiles {
   readonly bundleFile: string;
 }
 
+/** Where the parts of a bus lie. */
+interface Layout {
+  readonly credsFolder: string;
+  readonly credsFile: (service: string) => string;
+  readonly bundleFile: string;
+  readonly publicFile: string;
+}
+
 /**
  * Makes the bus when the folder holds none. First the whole of it is written, in one step; everything else derives from
  * that, and the public half comes last: whoever is killed in between goes on at the next start. Once taken over, the
@@ -36,12 +44,37 @@ export interface BusFiles {
  */
 export function openBusFiles(folder: string, resolverFolder: string = join(folder, 'jwt')): BusFiles {
   const credsFolder = join(folder, 'creds');
-  const [bundleFile, publicFile] = [join(folder, 'bundle.json'), join(folder, 'bus.json')];
-  mkdirSync(credsFolder, { recursive: true, mode: 0o700 });
+  const layout: Layout = {
+    credsFolder,
+    credsFile: (service) => join(credsFolder, `${service}.creds`),
+    bundleFile: join(folder, 'bundle.json'),
+    publicFile: join(folder, 'bus.json'),
+  };
+  return open(layout, resolverFolder);
+}
+
+/**
+ * The same for machines or containers of their own: what each of them mounts is a folder of its own, `creds/<process>`,
+ * `server` (with `bus.conf`, to be included by nats-server's configuration) and `private`.
+ */
+export function openBusMounts(folder: string, resolverFolder: string): BusFiles {
+  const credsFolder = join(folder, 'creds');
+  const layout: Layout = {
+    credsFolder,
+    credsFile: (service) => join(credsFolder, service, `${service}.creds`),
+    bundleFile: join(folder, 'private/bundle.json'),
+    publicFile: join(folder, 'bus.json'),
+  };
+  const files = open(layout, resolverFolder);
+  writeWhole(join(folder, 'server/bus.conf'), files.config);
+  return files;
+}
+
+function open({ credsFolder, credsFile, bundleFile, publicFile }: Layout, resolverFolder: string): BusFiles {
   if (!existsSync(publicFile)) {
     const made = existsSync(bundleFile) ? read(bundleFile, readPlatformBus) : makePlatformBus();
     if (!existsSync(bundleFile)) writeWhole(bundleFile, JSON.stringify(made));
-    for (const [service, text] of busCreds(made)) writeWhole(join(credsFolder, `${service}.creds`), text);
+    for (const [service, text] of busCreds(made)) writeWhole(credsFile(service), text);
     writeWhole(publicFile, `${JSON.stringify(publicBus(made), null, 2)}\n`);
   }
   return {
@@ -63,6 +96,7 @@ function read<T>(file: string, parse: (text: string) => T): T {
 function writeWhole(file: string, text: string): void {
   // The same name each time: what somebody who was killed left is overwritten.
   const draft = `${file}.new`;
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   const descriptor = openSync(draft, 'w', 0o600);
   try {
     writeFileSync(descriptor, text);

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   findFreePort,
@@ -10,7 +10,7 @@ import {
 } from '@gatehouse/embedded';
 import { createLog, type Running, run } from '@gatehouse/kit';
 import { testDatabase, testEnv } from '@gatehouse/kit/testing';
-import { type PlatformBus, parseCreds, readPlatformBus } from '@gatehouse/nats-claims';
+import { type PlatformBus, readPlatformBus } from '@gatehouse/nats-claims';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { natsIdentity } from '../service.ts';
 
@@ -155,30 +155,5 @@ describe('the platform’s own bus', () => {
     expect(newer).not.toBe(bus.account.jwt);
     const told = await rows(`select data from natsid.outbox where type = 'natsid.role.changed'`);
     expect(told).toHaveLength(1);
-  });
-});
-
-describe('the files of the bus', () => {
-  it('are for their owner only, and hold what signs in', () => {
-    for (const { name, seed } of bus.account.users) {
-      const file = join(files.credsFolder, `${name}.creds`);
-      expect(statSync(file).mode & 0o077).toBe(0);
-      expect(parseCreds(readFileSync(file, 'utf8'))?.seed).toBe(seed);
-    }
-  });
-
-  it('are finished by the next start when the first was killed at any step', () => {
-    const folder = join(home.path, 'half');
-    const first = openBusFiles(folder);
-    const whole = readFileSync(first.bundleFile, 'utf8');
-    const { name = '' } = bus.account.users[0] ?? {};
-    const creds = join(first.credsFolder, `${name}.creds`);
-    const before = readFileSync(creds, 'utf8');
-    for (const lost of [[join(folder, 'bus.json')], [join(folder, 'bus.json'), creds]]) {
-      for (const file of lost) rmSync(file);
-      expect(openBusFiles(folder).config).toBe(first.config);
-      expect(readFileSync(creds, 'utf8')).toBe(before);
-      expect(readFileSync(first.bundleFile, 'utf8')).toBe(whole);
-    }
   });
 });
