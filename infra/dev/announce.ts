@@ -8,6 +8,8 @@ export interface Announcement {
   home: string;
   log: string;
   seconds: string;
+  /** Address of the bus, when it is one of ours. */
+  nats?: string | undefined;
 }
 
 /** What `npm start` prints when the platform is ready. Each curl line works alone, as printed, in any POSIX shell. */
@@ -24,6 +26,7 @@ export function announcement(about: Announcement): string {
   lines.push('Try:', ...tries(about).map((line) => `  ${line}`), '');
   lines.push(
     `Documents  ${about.url}/docs`,
+    ...(about.nats === undefined ? [] : [`NATS       ${about.nats}`]),
     `State      ${about.home}`,
     `Log        ${about.log}`,
     'Stop       Ctrl-C',

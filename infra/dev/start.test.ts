@@ -81,6 +81,30 @@ fetch(words.find((word) => word.startsWith('http')), { headers, ...body }).then(
   mkdirSync(join(home.path, 'bin'), { recursive: true });
   writeFileSync(join(home.path, 'bin/curl'), script, { mode: 0o755 });
 }
+/** Runs the shell lines of a section of the README as they are printed, on this installation; returns what they say. */
+function readmeLines(section: string, password: string): string {
+  const readme = readFileSync(join(repositoryRoot, 'README.md'), 'utf8');
+  const text = readme.split(/^## /m).find((part) => part.startsWith(`${section}\n`)) ?? '';
+  const lines = [...text.matchAll(/^```bash\n(.*?)^```$/gms)].map((match) => match[1]).join('\n');
+  // Where it differs from the reader's: the installation's folder, and where the file with the creds goes.
+  const creds = join(home.path, 'shop.creds');
+  const here = lines
+    .replaceAll('./.data/', `${home.path}/`)
+    .replaceAll('../../shop.creds', creds)
+    .replaceAll('shop.creds', (found, at: number, all: string) =>
+      all.slice(0, at).endsWith('/') ? found : creds,
+    );
+  return execFileSync('/bin/sh', ['-e', '-c', here], {
+    encoding: 'utf8',
+    cwd: repositoryRoot,
+    env: {
+      ...process.env,
+      password,
+      GATEHOUSE_HOME: home.path,
+      GATEHOUSE_SESSION_FILE: join(home.path, 'session.json'),
+    },
+  });
+}
 const curlLines = (text: string) =>
   text
     .split('\n')
@@ -109,6 +133,10 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
     expect(login).toMatchObject({ token_type: 'Bearer' });
     expect(me).toMatchObject({ email: 'admin@gatehouse.example' });
     expect(jwks).toHaveProperty('keys');
+
+    const heard = readmeLines('Your first NATS account', password);
+    expect(heard).toContain('orders.new one espresso');
+    expect(heard).toMatch(/bus .*127\.0\.0\.1/);
 
     const { pids } = stack();
     const credsFile = join(home.path, 'nats/creds/all-in-one.creds');

@@ -99,8 +99,9 @@ async function bringUp(shutdown: Shutdown): Promise<void> {
   writeStack(address);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const url = publicUrl(address);
+  const log = logsToTerminal ? 'here' : servicesLogFile(home);
   process.stdout.write(
-    `\n${announcement({ url, administrator, home, log: logsToTerminal ? 'here' : servicesLogFile(home), seconds })}\n`,
+    `\n${announcement({ url, administrator, home, log, seconds, nats: parts.nats?.server.url })}\n`,
   );
   forgetFirstAdministrator(home);
 }
