@@ -6,6 +6,7 @@ import { clustersComponent } from './cluster/clusters-component.ts';
 import { clusterJobs } from './cluster/jobs.ts';
 import { createReconciler } from './cluster/reconciler.ts';
 import { clusterRoutes } from './cluster/routes.ts';
+import { watchLastSeen } from './cluster/watch-last-seen.ts';
 import type { NatsIdentityParts } from './context.ts';
 import { announceKeys } from './encryption/announce-keys.ts';
 import { encryptionHealth } from './encryption/health.ts';
@@ -38,14 +39,19 @@ export const natsIdentity = defineService<typeof natsIdentitySettings, NatsidDat
   ],
   answers: [announceKeys],
   jobs: [...operatorJobs, ...userJobs, ...clusterJobs, ...encryptionJobs],
-  open: async (ctx) => ({ reconciler: createReconciler(ctx) }),
+  open: async (ctx) => {
+    const reconciler = createReconciler(ctx);
+    return { reconciler, lastSeen: watchLastSeen(ctx, reconciler) };
+  },
   health: async (ctx) => [await encryptionHealth(ctx), await clustersComponent(ctx)],
   prepare: prepareEncryption,
   start: async (ctx) => {
     await takeOverBus(ctx);
     ctx.reconciler.start();
+    ctx.lastSeen.start();
   },
   close: async (ctx) => {
+    await ctx.lastSeen.stop();
     await ctx.reconciler.stop();
     await leaveEncryption(ctx);
   },

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SystemClient, SystemReply } from '../cluster/system-client.ts';
 import type { NatsIdentityContext } from '../context.ts';
 import { closeClusters, openClusters } from './reach-clusters.ts';
@@ -42,8 +43,21 @@ export interface AccountStreams {
   readonly certain: boolean;
 }
 
-/** Counts an account's streams now, for whoever is about to delete it. Waits some seconds at most; never throws. */
+/** Somebody waits for the answer; a cluster that is away must not make a locked account wait. */
+const WAIT_MS = 3_000;
+
+/** Counts an account's streams now, for whoever is about to delete it. Waits some seconds at most. */
 export async function hasStreams(
+  ctx: NatsIdentityContext,
+  account: { readonly operator_id: string; readonly public_key: string },
+): Promise<AccountStreams> {
+  const counting = countStreams(ctx, account);
+  // It goes on and closes its connections when nobody waits any more.
+  counting.catch(() => {});
+  return Promise.race([counting, delay(WAIT_MS, { streams: 0, certain: false }, { ref: false })]);
+}
+
+async function countStreams(
   ctx: NatsIdentityContext,
   account: { readonly operator_id: string; readonly public_key: string },
 ): Promise<AccountStreams> {

@@ -13,7 +13,8 @@ import {
   showRevision,
 } from '../change.ts';
 import { type NatsIdentityContext, type NatsidTransaction, route } from '../context.ts';
-import { lockAccount } from '../visible.ts';
+import { lockAccount, readAccount } from '../visible.ts';
+import { hasStreams } from './account-streams.ts';
 import { AccountChanged, accountDetail } from './account-view.ts';
 import { activeUsers } from './change-account.ts';
 
@@ -41,8 +42,9 @@ export const deleteAccount = route({
   query: Query,
   status: 202,
   answer: AccountChanged,
-  problems: ['not_found', 'conflict', 'no_signing_key', 'precondition_failed'],
+  problems: ['not_found', 'conflict', 'account_not_empty', 'no_signing_key', 'precondition_failed'],
   run: (ctx) => async (call) => {
+    await refuseStreams(ctx, call);
     const answer = await inChange(ctx, call.query, (tx) => lock(tx, ctx, call));
     showRevision(call, answer.revision);
     return answer;
@@ -99,6 +101,21 @@ async function lock(tx: NatsidTransaction, ctx: NatsIdentityContext, call: Delet
       clusters: locks ? await clusterCount(tx, account.operator_id) : 0,
     }),
   };
+}
+
+/**
+ * Who would stay locked because of its streams is told now, if the clusters say so now; who cannot be asked is locked, and
+ * the deletion finds out.
+ */
+async function refuseStreams(ctx: NatsIdentityContext, call: DeleteCall): Promise<void> {
+  if (call.query.purge === 'true') return;
+  const account = await readAccount(ctx, call.principal, call.params.id);
+  if (account.state !== 'active' || account.kind !== 'account') return;
+  const { streams } = await hasStreams(ctx, account);
+  if (streams > 0)
+    throw new Problem('account_not_empty', {
+      detail: `The account has ${streams} ${streams === 1 ? 'stream' : 'streams'}: delete them, or consent with purge=true.`,
+    });
 }
 
 function refuseVital(kind: 'account' | 'system' | 'platform'): void {

@@ -75,6 +75,10 @@ export class ClusterWorker {
     this.#lease = lease;
   }
 
+  get revision(): number {
+    return Number(this.#cluster.revision);
+  }
+
   /** Renews the lease; false: this worker is over, for the lease is lost or the cluster is another one now. */
   async keep(row: WorkedCluster): Promise<boolean> {
     if (row.revision !== this.#cluster.revision || row.name !== this.#cluster.name) return false;

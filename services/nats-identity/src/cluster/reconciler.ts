@@ -56,6 +56,10 @@ class Reconciling implements Reconciler {
     });
   }
 
+  serving(): readonly { readonly id: string; readonly revision: number }[] {
+    return [...this.#workers].map(([id, { revision }]) => ({ id, revision }));
+  }
+
   start(): void {
     this.#started = true;
     this.poke();
