@@ -4,6 +4,9 @@ import {
   completeRoleTemplate,
   completeUserClaims,
   createNkey,
+  explicitAccountClaims,
+  explicitScope,
+  explicitUserClaims,
   joinAccount,
   limitsExceeding,
   splitAccount,
@@ -192,4 +195,22 @@ test('an account’s JWT taken apart and put together again is the same JSON', (
   expect(joinAccount(parts)).toEqual(nats);
   expect(() => splitAccount({ signing_keys: [{ kind: 'user_scope' }] })).toThrow(TypeError);
   expect(() => splitAccount({ revocations: { x: 'y' } })).toThrow(TypeError);
+});
+
+test('what an imported JWT leaves out stays what servers read there: none, not unlimited', () => {
+  const imported = explicitAccountClaims({ limits: { conn: 5, exports: -1 }, future: 1 });
+  expect(completeAccountClaims(imported)).toEqual(imported);
+  expect(imported).toMatchObject({
+    limits: { conn: 5, exports: -1, subs: 0, wildcards: false, disk_storage: 0 },
+    future: 1,
+  });
+  const tiered = explicitAccountClaims({ limits: { tiered_limits: { R1: { disk_storage: 5 } } } });
+  expect(completeAccountClaims(tiered)).toEqual(tiered);
+  expect(tiered).toMatchObject({ limits: { tiered_limits: { R1: { disk_storage: 5, streams: 0 } } } });
+  expect(explicitUserClaims({ subs: -1 })).toEqual({ subs: -1, data: 0, payload: 0 });
+  expect(explicitScope({ role: 'r', template: { payload: -1 } })).toEqual({
+    role: 'r',
+    template: { subs: 0, data: 0, payload: -1 },
+  });
+  expect(explicitScope({ kind: 'future', x: 1 })).toEqual({ kind: 'future', x: 1 });
 });

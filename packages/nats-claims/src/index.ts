@@ -24,8 +24,9 @@ export {
   UserClaims,
 } from './claims.ts';
 export { completeAccountClaims, completeRoleTemplate, completeUserClaims } from './complete-claims.ts';
-export { type Creds, credsOf, formatCreds, parseCreds } from './creds.ts';
+export { type Creds, credsText, formatCreds, parseCreds } from './creds.ts';
 export { type ClaimChange, diffClaims } from './diff.ts';
+export { explicitAccountClaims, explicitScope, explicitUserClaims } from './explicit-claims.ts';
 export {
   type DecodedJwt,
   decodeJwt,

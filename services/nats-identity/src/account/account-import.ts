@@ -1,6 +1,8 @@
 import type { ClaimFault, DecodedJwt, Nkey } from '@gatehouse/nats-claims';
 import {
   type AccountParts,
+  explicitAccountClaims,
+  explicitScope,
   isPublicKey,
   NkeyError,
   nkeyFromSeed,
@@ -71,7 +73,12 @@ function partsOf({ nats, sub }: DecodedJwt, refuse: (message: string) => Error):
   if (keys.some((key) => !isPublicKey(key, 'account')) || keys.includes(sub))
     throw refuse('names a signing key that is none.');
   if (new Set(keys).size !== keys.length) throw refuse('names a signing key twice.');
-  return parts;
+  // What servers read where a limit is missing: the next edit must not fill in what nobody gave.
+  return {
+    ...parts,
+    claims: explicitAccountClaims(parts.claims),
+    keys: parts.keys.map((key) => ({ ...key, scope: key.scope && explicitScope(key.scope) })),
+  };
 }
 
 function seedOf(seed: string | Uint8Array, path: string, faults: ClaimFault[]): Nkey | undefined {

@@ -1,5 +1,5 @@
 import { newId, sealedKeyId } from '@gatehouse/kit';
-import { jwtHash, type NscUser } from '@gatehouse/nats-claims';
+import { explicitUserClaims, jwtHash, type NscUser } from '@gatehouse/nats-claims';
 import type { AccountTable, JsonObject } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import type { NatsIdentityContext, NatsidTransaction } from '../context.ts';
@@ -39,7 +39,7 @@ export async function importUsers(
       public_key: user.publicKey,
       secret_id: secretIds.get(user.publicKey) ?? null,
       role_id: roles.get(user.issuer) ?? null,
-      claims: claimsOf(user),
+      claims: claimsOf(user, roles.has(user.issuer)),
       ttl_seconds: ttlOf(user),
       state: revokedBy(user, revocations, user.publicKey) ? ('revoked' as const) : ('active' as const),
     }));
@@ -80,9 +80,10 @@ async function keepSeeds(
   return new Map(rows.map(({ public_key, id }) => [public_key, id]));
 }
 
-function claimsOf({ decoded }: NscUser): JsonObject {
+function claimsOf({ decoded }: NscUser, scoped: boolean): JsonObject {
   const { type: _, version: __, issuer_account: ___, ...claims } = decoded.nats;
-  return claims;
+  // What servers read where a limit is missing: the next edit must not fill in what nobody gave.
+  return scoped ? claims : explicitUserClaims(claims);
 }
 
 const TTL_SECONDS_MAX = 2 ** 31 - 1;
