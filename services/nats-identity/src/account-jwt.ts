@@ -5,18 +5,26 @@ import { type Selectable, sql } from 'kysely';
 import type { NatsIdentityContext, NatsidTransaction } from './context.ts';
 import { readSeed } from './secret.ts';
 
+/** What {@link reissueAccount} may be told. */
+export interface Reissue {
+  /** Servers hold a JWT of that time, which the new one must outdo. */
+  readonly afterIat?: number;
+  /** What {@link operatorSigner} gave in this transaction, so that many accounts ask for it once. */
+  readonly signer?: Nkey;
+}
+
 /**
  * Makes the account's JWT anew from what the database holds now: claims, signing keys, roles, revocations, state. Call it
  * at the end of every change that touches any of these, in the change's transaction. The row's lock makes this the
  * account's one writer, and `iat` strictly rising (nats-protocol, fact 4); every cluster of the operator is told to
- * bring it to its servers. `afterIat`: servers hold a JWT of that time, which the new one must outdo.
+ * bring it to its servers.
  * @throws Problem `no_signing_key` when no private key here may sign it
  */
 export async function reissueAccount(
   tx: NatsidTransaction,
   ctx: Pick<NatsIdentityContext, 'secrets' | 'metrics'>,
   accountId: string,
-  { afterIat = 0 }: { readonly afterIat?: number } = {},
+  { afterIat = 0, signer: given }: Reissue = {},
 ): Promise<{ readonly jwt: string; readonly nats: JsonObject; readonly account: Selectable<AccountTable> }> {
   const { now, ...account } = await tx
     .selectFrom('account')
@@ -26,7 +34,7 @@ export async function reissueAccount(
     .forUpdate()
     .executeTakeFirstOrThrow();
   const nats = await accountNats(tx, account, now);
-  const signer = await operatorSigner(tx, ctx, account.operator_id);
+  const signer = given ?? (await operatorSigner(tx, ctx, account.operator_id));
   const iat = nextIat(Math.max(account.jwt_iat, afterIat), now);
   const exp = account.expires_at === null ? undefined : Math.floor(account.expires_at.getTime() / 1000);
   const jwt = encodeJwt(

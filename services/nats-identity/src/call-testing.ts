@@ -42,7 +42,6 @@ const tables = [
   'credential',
   'revocation',
   'allowance',
-  'account_sync',
 ];
 
 /** Everything that a change could leave behind. The outbox counts too: a dry run is told to nobody. */
@@ -52,6 +51,10 @@ export async function dumpOf({ platform }: Pick<TestNatsIdentity, 'platform'>): 
       platform.database.query<{ row: string }>(
         `select '${table}' || ' ' || to_jsonb(t)::text as row from natsid.${table} t`,
       ),
+    ),
+    // What is wanted; how far it is proven goes on beside the test.
+    platform.database.query<{ row: string }>(
+      `select 'account_sync ' || cluster_id || account_id || wanted as row from natsid.account_sync`,
     ),
     platform.database.query<{ row: string }>(`select 'outbox ' || id as row from natsid.outbox`),
   ]);

@@ -30,7 +30,8 @@ export const resignOperatorAccounts = route({
         .executeTakeFirst();
       if (operator === undefined) throw new Problem('not_found');
       await refuseWithoutKey(ctx, operator);
-      const resigned = await resignAccounts(ctx, operator.public_key, AT_ONCE);
+      const of = { operator_id: operator.id, public_key: operator.public_key };
+      const resigned = await resignAccounts(ctx, of, AT_ONCE);
       const { rows } = await sql<{ remaining: number }>`
         select count(*) as remaining from account
         where issuer_key = ${operator.public_key} and state <> 'deleted'`.execute(ctx.db);

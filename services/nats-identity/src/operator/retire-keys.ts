@@ -1,6 +1,6 @@
 import { append } from '@gatehouse/kit';
 import { sql } from 'kysely';
-import { reissueAccount } from '../account-jwt.ts';
+import { operatorSigner, reissueAccount } from '../account-jwt.ts';
 import { platformActs } from '../change.ts';
 import type { NatsIdentityContext, NatsIdentityJob, NatsidTransaction } from '../context.ts';
 import { namedKeys, reissueOperator } from './operator-jwt.ts';
@@ -29,21 +29,27 @@ export async function retireKeys(ctx: NatsIdentityContext, share: Share): Promis
     .execute();
   let left = share.accounts;
   for (const key of keys) {
-    const signed = await resignAccounts(ctx, key.public_key, left);
+    const signed = await resignAccounts(ctx, key, left);
     left -= signed;
     if (left <= 0) return;
     await ctx.db.transaction().execute((tx) => letGo(tx, ctx, key));
   }
 }
 
+/** Whose accounts to sign anew: those of an operator that this key has signed. */
+export interface Signed {
+  readonly operator_id: string;
+  readonly public_key: string;
+}
+
 /**
- * Signs up to `most` accounts anew that this key has signed, with the operator's newest active key, in batches of
- * their own transactions. How many there were.
+ * Signs up to `most` accounts anew that a key has signed, with the operator's newest active key, in batches of their own
+ * transactions. How many there were. Several processes may do it at once: each takes what no other has locked.
  * @throws Problem `no_signing_key`
  */
 export async function resignAccounts(
   ctx: NatsIdentityContext,
-  issuerKey: string,
+  { operator_id, public_key }: Signed,
   most: number,
 ): Promise<number> {
   let signed = 0;
@@ -52,13 +58,16 @@ export async function resignAccounts(
       const accounts = await tx
         .selectFrom('account')
         .select('id')
-        .where('issuer_key', '=', issuerKey)
+        .where('issuer_key', '=', public_key)
         .where('state', '<>', 'deleted')
         .orderBy('id')
         .limit(Math.min(BATCH, most - signed))
         .forUpdate()
+        .skipLocked()
         .execute();
-      for (const { id } of accounts) await reissueAccount(tx, ctx, id);
+      if (accounts.length === 0) return 0;
+      const signer = await operatorSigner(tx, ctx, operator_id);
+      for (const { id } of accounts) await reissueAccount(tx, ctx, id, { signer });
       return accounts.length;
     });
     if (batch === 0) break;
@@ -68,10 +77,8 @@ export async function resignAccounts(
   return signed;
 }
 
-interface RetiringKey {
+interface RetiringKey extends Signed {
   readonly id: string;
-  readonly operator_id: string;
-  readonly public_key: string;
 }
 
 /** Takes a key out of the operator when no account needs it, and every server is proven to have the accounts' new JWTs. */
@@ -132,6 +139,7 @@ const RUN_ACCOUNTS = 2_000;
 export const retireOperatorKeys: NatsIdentityJob = {
   name: 'retire-operator-keys',
   everySeconds: 5,
-  instances: 'one',
+  // Not `one`: that holds a connection all the while, which batches of many accounts would keep idle for too long.
+  instances: 'each',
   run: (ctx) => retireKeys(ctx, { accounts: RUN_ACCOUNTS }),
 };
