@@ -1,56 +1,19 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { repositoryRoot } from '@gatehouse/embedded';
+import { statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditEvent, newPerson, type Platform, startPlatform } from './platform.ts';
+import { gatehouseFor } from './run-gatehouse.ts';
 
 // The gatehouse command against a running installation.
 let platform: Platform;
-const home = mkdtempSync(join(tmpdir(), 'gatehouse-cli-'));
-const sessions = join(home, 'sessions.json');
+const { run: gatehouse, done: expectDone, sessions, close } = gatehouseFor(() => platform);
 
 beforeAll(async () => {
   platform = await startPlatform();
 });
 afterAll(async () => {
   await platform?.close();
-  rmSync(home, { recursive: true, force: true });
+  close();
 });
-
-interface Ran {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-function gatehouse(args: readonly string[], input = ''): Promise<Ran> {
-  const child = spawn(process.execPath, [join(repositoryRoot, 'packages/cli/src/main.ts'), ...args], {
-    env: {
-      PATH: process.env.PATH,
-      GATEHOUSE_URL: platform.url,
-      GATEHOUSE_SESSION_FILE: sessions,
-      DATABASE_URL: platform.databaseUrl,
-    },
-  });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-  });
-  child.stdin.end(input);
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
-}
-
-async function expectDone(args: readonly string[], input?: string): Promise<string> {
-  const { code, out, err } = await gatehouse(args, input);
-  expect(code, `${args.join(' ')}: ${err}`).toBe(0);
-  return out;
-}
 
 describe('the gatehouse command', () => {
   it('says what to do before signing in, and refuses a wrong password, with exit code 1', async () => {

@@ -119,6 +119,16 @@ describe('an export', () => {
     expect((await take('01890000-0000-7000-8000-000000000000', true)).status).toBe(404);
   });
 
+  it('private keys of the platform’s own bus never leave it', async () => {
+    const store = makeStore();
+    const { operator } = await bring(here, store.files);
+    await here.platform.database.query('update natsid.operator set own = true where id = $1', [operator.id]);
+    const refused = await take(operator.id, true);
+    expect({ status: refused.status, code: refused.body.code }).toEqual({ status: 403, code: 'forbidden' });
+    expect((await take(operator.id, false)).status).toBe(200);
+    expect(await here.told('natsid.nsc.exported', { operator_id: operator.id, seeds: true })).toEqual([]);
+  });
+
   it('names that are no file names lead nowhere', async () => {
     const { operator } = await bring(here, makeStore().files);
     await here.platform.database.query('update natsid.operator set name = $2 where id = $1', [

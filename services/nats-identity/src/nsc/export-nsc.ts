@@ -16,7 +16,7 @@ export const exportNsc = route({
   access: 'platform',
   summary: 'Export an operator as an nsc store, with its private keys when asked',
   description:
-    'Operator and accounts come with the JWTs that servers have. A user’s JWT is issued for the export, entered in the ledger, and lives as long as any that is issued to it now. `seeds` brings every private key, and creds of the users: whoever has the answer is the operator.',
+    'Operator and accounts come with the JWTs that servers have. A user’s JWT is issued for the export, entered in the ledger, and lives as long as any that is issued to it now. `seeds` brings every private key, and creds of the users: whoever has the answer is the operator. Of the platform’s own bus there are none.',
   params: Type.Object({ id: Uuid }),
   body: Type.Object({
     seeds: Type.Boolean({ description: 'true: the private keys too.' }),
@@ -39,6 +39,7 @@ export const exportNsc = route({
           .where('id', '=', params.id.toLowerCase())
           .executeTakeFirst();
         if (operator === undefined) throw new Problem('not_found');
+        if (operator.own && seeds) throw new Problem('forbidden', { detail: keptHere });
         const accounts = await lockAccounts(tx, operator);
         const { users, leftOut } = await exportUsers(tx, operator.id, { issuer, call, reason, seeds });
         const files = await filesOf(tx, ctx, { operator, accounts, users, seeds });
@@ -48,6 +49,10 @@ export const exportNsc = route({
     };
   },
 });
+
+/** Whoever has them can be any service, and the system account (attack 16). */
+const keptHere =
+  'The private keys of the platform’s own bus never leave it: export it without them, or another operator.';
 
 type Account = Pick<Selectable<AccountTable>, 'id' | 'name' | 'public_key' | 'jwt'>;
 type Operator = Selectable<OperatorTable>;

@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { repositoryRoot } from '@gatehouse/embedded';
+import { expect } from 'vitest';
+import type { Platform } from './platform.ts';
+
+/** What a command did. */
+export interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The gatehouse command as its own process against an installation, with a sign-in of its own. */
+export interface Gatehouse {
+  /** A folder of its own. */
+  readonly home: string;
+  /** Where the sign-in is kept. */
+  readonly sessions: string;
+  run(args: readonly string[], input?: string): Promise<Ran>;
+  /** Runs it, expects exit code 0, and returns what it said. */
+  done(args: readonly string[], input?: string): Promise<string>;
+  /** Runs it with --json, expects exit code 0, and returns what it answered. */
+  // biome-ignore lint/suspicious/noExplicitAny: answers of every command.
+  json(args: readonly string[], input?: string): Promise<any>;
+  close(): void;
+}
+
+/** Makes a gatehouse command; `platform` is asked at each run, so it may still be starting. */
+export function gatehouseFor(platform: () => Platform): Gatehouse {
+  const home = mkdtempSync(join(tmpdir(), 'gatehouse-cli-'));
+  const sessions = join(home, 'sessions.json');
+  const run: Gatehouse['run'] = (args, input = '') => {
+    const child = spawn(process.execPath, [join(repositoryRoot, 'packages/cli/src/main.ts'), ...args], {
+      env: {
+        PATH: process.env.PATH,
+        GATEHOUSE_URL: platform().url,
+        GATEHOUSE_SESSION_FILE: sessions,
+        DATABASE_URL: platform().databaseUrl,
+      },
+    });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (chunk) => {
+      out += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      err += chunk;
+    });
+    // One that has ended already reads nothing.
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+  };
+  const done: Gatehouse['done'] = async (args, input) => {
+    const { code, out, err } = await run(args, input);
+    expect(code, `${args.join(' ')}: ${err}${out}`).toBe(0);
+    return out;
+  };
+  return {
+    home,
+    sessions,
+    run,
+    done,
+    json: async (args, input) => JSON.parse(await done(['--json', ...args], input)),
+    close: () => rmSync(home, { recursive: true, force: true }),
+  };
+}
