@@ -1,10 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { eventually } from '@gatehouse/kit/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BusClient, connectAs, connectSoon, connectWith } from './nats-client.ts';
-import { auditEvent, newPerson, newTenant, type Platform, startPlatform } from './platform.ts';
+import { auditEvent, mode, newPerson, newTenant, type Platform, startPlatform } from './platform.ts';
 
 // Attack 16, and the stranger's road: the platform's own bus is the first cluster of NATS identity.
 let platform: Platform;
@@ -272,6 +272,27 @@ describe('the stranger’s road', () => {
     const operators = await list('/operators');
     expect(operators).toMatchObject([{ name: 'gatehouse', own: true, root_key: 'held' }]);
     expect(await list('/clusters')).toMatchObject([{ name: 'bus', own: true }]);
+  });
+
+  it('the credentials of a service are renewed as any user’s: the old are dead, the process goes on with the new', async () => {
+    const service = mode === 'one' ? 'all-in-one' : 'auth';
+    const [account] = await list('/accounts?q=GATEHOUSE');
+    const users = await list(`/users?account_id=${account.id}`);
+    expect(users.map(({ name }: { name: string }) => name).toSorted()).toEqual(services.toSorted());
+    const { id } = users.find(({ name }: { name: string }) => name === service);
+    const old = credsOf(service);
+    const { creds } = await post(`/users/${id}/credentials`, { never_expires: true, supersede: true });
+    expect(creds).not.toBe(old);
+    writeFileSync(platform.nats.credsOf(service), creds, { mode: 0o600 });
+    await eventually(() => expect(connectWith(platform, old)).rejects.toThrow(), 30_000);
+    await eventually(async () => {
+      const { items } = (await platform.api.get(`/api/nats/credentials?user_id=${id}`, { token })).body;
+      expect(items.map(({ state }: { state: string }) => state)).toEqual(['active', 'superseded']);
+    });
+    await expectBusWorks();
+    await platform.nats.kill();
+    await platform.nats.start();
+    await expectBusWorks();
   });
 
   /** An event that a person causes now comes to audit: outbox, bus and consumer all sign in. */
