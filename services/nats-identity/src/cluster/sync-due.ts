@@ -78,7 +78,7 @@ export interface DueOutcome {
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 60_000;
 /** For what trying again does not help; whatever it waits for wakes it. */
-const WAIT_MS = 3_600_000;
+const WAIT_MS = 300_000;
 
 /** How long until the next attempt; a fleet does not come back in step. */
 export function retryMs(attempts: number, random: number = Math.random()): number {
@@ -107,7 +107,12 @@ export async function recordOutcomes(
     chance: 0.75 + Math.random() / 4,
   }));
   const told = await ctx.db.transaction().execute(async (tx) => {
+    // What somebody is changing right now is left to them: it is wanted anew, and no two of us wait for each other.
     const { rows: failed } = await sql<{ account_id: string }>`
+      with mine as (
+        select account_id from account_sync
+        where cluster_id = ${cluster.id} and account_id = any(${[...byId.keys()]}::uuid[])
+        for update skip locked)
       update account_sync s set
         proven = case when v.state = 'in_sync' then greatest(s.proven, v.wanted) else s.proven end,
         proven_at = case when v.state = 'in_sync' then now() else s.proven_at end,
@@ -122,6 +127,7 @@ export async function recordOutcomes(
             * interval '1 millisecond' end
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
         as v(account_id uuid, wanted bigint, state text, servers jsonb, error text, waits boolean, chance float8)
+      join mine on mine.account_id = v.account_id
       where s.cluster_id = ${cluster.id} and s.account_id = v.account_id
       returning case when s.attempts = 1 and v.state <> 'in_sync' then s.account_id end as account_id`.execute(
       tx,
@@ -171,14 +177,17 @@ export async function recordUnreachable(
   reason: string,
 ): Promise<void> {
   await ctx.db.transaction().execute(async (tx) => {
-    const { rows } = await sql<{ account_id: string; public_key: string }>`
+    const { rows } = await sql<{ account_id: string; public_key: string | null }>`
+      with due as (
+        select account_id from account_sync
+        where cluster_id = ${cluster.id} and proven < wanted and next_at <= now()
+        for update skip locked)
       update account_sync s set
         state = 'unreachable', error = ${reason}, attempts = s.attempts + 1,
         next_at = now() + (0.75 + random() / 4) * least(${RETRY_MAX_MS}, ${RETRY_FIRST_MS} * 2 ^ least(s.attempts, 16))
           * interval '1 millisecond'
-      from account a
-      where s.cluster_id = ${cluster.id} and s.proven < s.wanted and s.next_at <= now()
-        and a.id = s.account_id and a.state = any(${[...KEPT_STATES]})
+      from due join account a on a.id = due.account_id and a.state = any(${[...KEPT_STATES]})
+      where s.cluster_id = ${cluster.id} and s.account_id = due.account_id
       returning s.account_id, case when s.attempts = 1 then a.public_key end as public_key`.execute(tx);
     const begun = rows.filter(({ public_key }) => public_key !== null).slice(0, UNREACHABLE_TOLD_MAX);
     const outcome: PushOutcome = {
@@ -204,6 +213,10 @@ export async function recordUnreachable(
 /** Somebody came, went or started anew: what waited for that is tried now. */
 export async function wakeAll(ctx: NatsIdentityBase, clusterId: string): Promise<void> {
   await sql`
-    update account_sync set next_at = now()
-    where cluster_id = ${clusterId} and proven < wanted and next_at > now()`.execute(ctx.db);
+    with waiting as (
+      select account_id from account_sync
+      where cluster_id = ${clusterId} and proven < wanted and next_at > now()
+      for update skip locked)
+    update account_sync s set next_at = now() from waiting
+    where s.cluster_id = ${clusterId} and s.account_id = waiting.account_id`.execute(ctx.db);
 }

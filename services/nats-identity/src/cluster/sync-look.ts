@@ -133,7 +133,7 @@ async function wantAgain(
 ): Promise<{ readonly count: number; readonly missing: number }> {
   if (differences.length === 0) return { count: 0, missing: 0 };
   let missing = 0;
-  const count = await ctx.db.transaction().execute(async (tx) => {
+  const again = await ctx.db.transaction().execute(async (tx) => {
     const rows = differences.map(({ account, cause }) => ({
       id: account.id,
       wanted: account.wanted,
@@ -141,9 +141,14 @@ async function wantAgain(
       error: cause,
     }));
     const { rows: marked } = await sql<{ account_id: string }>`
+      with mine as (
+        select account_id from account_sync
+        where cluster_id = ${cluster.id} and account_id = any(${rows.map(({ id }) => id)}::uuid[])
+        for update skip locked)
       update account_sync s set
         state = 'drifted', wanted = s.wanted + 1, attempts = 0, next_at = now(), error = v.error
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as v(id uuid, wanted bigint, hash text, error text)
+      join mine on mine.account_id = v.id
       join account a on a.id = v.id
       where s.cluster_id = ${cluster.id} and s.account_id = v.id and s.wanted = v.wanted and s.proven = v.wanted
         and a.jwt_sha256 = decode(v.hash, 'hex')
@@ -155,9 +160,10 @@ async function wantAgain(
       tx,
       events.map((difference) => driftOf(cluster, difference)),
     );
-    return real.length;
+    return real;
   });
-  for (const difference of differences) if (mustOutdo(difference)) await outdo(ctx, difference);
+  const count = again.length;
+  for (const difference of again) if (mustOutdo(difference)) await outdo(ctx, difference);
   if (count > 0) ctx.relay.poke(EVENT_LANE);
   return { count, missing };
 }
