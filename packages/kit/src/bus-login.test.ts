@@ -1,4 +1,4 @@
-import { chmodSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findNatsServer, type RunningServer, startNats, temporaryHome } from '@gatehouse/embedded';
 import {
@@ -101,6 +101,18 @@ describe('signing in to the bus with credentials', () => {
     const told = lines.filter((line) => line.includes('its mode should be 0600'));
     expect(told).toHaveLength(1);
     expect(told[0]).toContain('nats-identity.creds');
+  });
+
+  it('a server that lost its streams and its accounts gets both again', async () => {
+    const [token, auth] = [bus('token'), bus('auth')];
+    await eventually(() => token.up && auth.up);
+    const before = auth.createdAt(eventStream);
+    const { port } = server;
+    await server.kill();
+    for (const lost of ['jetstream', 'jwt']) rmSync(join(home.path, lost), { recursive: true });
+    await start(port);
+    await eventually(() => token.up && auth.up && auth.createdAt(eventStream) !== before);
+    expect(auth.createdAt(eventStream)).toBe(token.createdAt(eventStream));
   });
 
   it('a store that a password guarded before stays where it is, and new streams are made beside it', async () => {
