@@ -12,7 +12,10 @@ export interface Importer {
   readonly nowSeconds?: number | undefined;
 }
 
-/** `imports` of an account, each for itself and the services of one exporter against each other. */
+/**
+ * `imports` of an account, each for itself and the services of one exporter against each other. Servers of 2.10 refuse
+ * the same name from two exporters too (tried); newer ones share the requests out, so it is no fault here.
+ */
 export function checkImports(claims: LooseObject, importer: Importer, faults: Faults): void {
   const imports = listOf(claims.imports).map(objectOf);
   for (const [index, one] of imports.entries())

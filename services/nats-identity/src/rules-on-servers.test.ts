@@ -144,7 +144,7 @@ const userRefused: [string, unknown][] = [
   ['no type that is known', { allowed_connection_types: ['QUIC'] }],
 ];
 
-describe.each(serverVersions)('nats-server $version', ({ binary }) => {
+describe.each(serverVersions)('nats-server $version', ({ version, binary }) => {
   let ground: ServerGround;
   beforeAll(async () => {
     if (binary) ground = await startServerGround(binary);
@@ -180,5 +180,18 @@ describe.each(serverVersions)('nats-server $version', ({ binary }) => {
   onServer.each(userRefused)('keeps a user out, as the rules say, with %s', async (_name, claims) => {
     expect(validateUserClaims(claims as UserClaims, { scoped: false })).not.toEqual([]);
     expect(await (await ground.account()).admits(claims as UserClaims)).toBe(false);
+  });
+
+  onServer('service imports of one name from two exporters are for servers after 2.10', async () => {
+    const other = createNkey('account').publicKey;
+    const claims = { imports: [service({ subject: 'a' }), { ...service({ subject: 'a' }), account: other }] };
+    expect(validateAccountClaims(claims as AccountClaims)).toEqual([]);
+    expect(await takes(claims)).toBe(version !== '2.10');
+  });
+
+  onServer('a limit beyond 32 bits, which 2.10 cuts to none, is a fault', async () => {
+    const claims = { limits: { conn: 2 ** 40, payload: 2 ** 40 } };
+    expect(validateAccountClaims(claims).map(({ path }) => path)).toEqual(['limits.payload', 'limits.conn']);
+    expect(await takes(claims)).toBe(version !== '2.10');
   });
 });
