@@ -50,11 +50,22 @@ test('a value is filled in as it is, never read as a pattern of a replacement', 
   expect(previewTemplate({ pub: { allow: ['a.{{name()}}'] } }, named).pub.allow).toEqual(["a.$&$'$1"]);
 });
 
+test('a wildcard that a name or a tag brings in is told', () => {
+  const star = { ...about, user: { ...about.user, name: '*', tags: ['t:>', 't:a'] } };
+  const preview = previewTemplate(
+    { pub: { allow: ['a.*', 'b.{{name()}}.c', 'd.{{tag(t)}}', 'e.{{subject()}}'] } },
+    star,
+  );
+  expect(preview.pub.allow).toEqual(['a.*', 'b.*.c', 'd.>', 'd.a', 'e.UX']);
+  expect(preview.widened).toEqual(['pub.allow[1]', 'pub.allow[2]']);
+});
+
 test('no permissions at all stay none', () => {
   expect(previewTemplate({}, about)).toEqual({
     sub: { allow: [], deny: [] },
     pub: { allow: [], deny: [] },
     dropped: [],
+    widened: [],
   });
 });
 

@@ -20,6 +20,11 @@ export interface TemplatePreview {
   readonly sub: { readonly allow: readonly string[]; readonly deny: readonly string[] };
   /** Entries of `allow` lists that come to nothing for this user, as `pub.allow[0]`. */
   readonly dropped: readonly string[];
+  /**
+   * Entries into which a name or a tag brought a wildcard: whoever is called `*` gets what the role gives to everybody
+   * else. Servers fill it in without a word (tried).
+   */
+  readonly widened: readonly string[];
   /** Why the user cannot connect at all; undefined when they can. */
   readonly refused?: string;
 }
@@ -63,12 +68,14 @@ export function templateFault(subject: string): string | undefined {
  */
 export function previewTemplate(template: RoleTemplate, about: TemplateSubject): TemplatePreview {
   const dropped: string[] = [];
+  const widened: string[] = [];
   const refusals: string[] = [];
   const side = (name: 'pub' | 'sub') => {
     const { allow: allowed = [], deny: denied = [] } = template[name] ?? {};
     const allow = fillList(allowed, about);
     const deny = fillList(denied, about);
     dropped.push(...allow.bad.map((index) => `${name}.allow[${index}]`));
+    widened.push(...allow.widened.map((index) => `${name}.allow[${index}]`));
     refusals.push(
       ...allow.impossible.map((index) => `${name}.allow[${index}]`),
       ...[...deny.impossible, ...deny.bad].map((index) => `${name}.deny[${index}]`),
@@ -82,6 +89,7 @@ export function previewTemplate(template: RoleTemplate, about: TemplateSubject):
   return {
     ...filled,
     dropped,
+    widened,
     ...(cause !== undefined && { refused: `${cause} comes to no valid subject for this user.` }),
   };
 }
@@ -92,22 +100,29 @@ interface FilledList {
   readonly bad: number[];
   /** Entries with a function that does not exist, or with too many combinations. */
   readonly impossible: number[];
+  /** Entries that have more wildcards than they were written with. */
+  readonly widened: number[];
 }
 
 function fillList(entries: readonly string[], about: TemplateSubject): FilledList {
   // A list without functions is taken as it stands.
   if (!entries.some((entry) => entry.includes('{{')))
-    return { subjects: [...entries], bad: [], impossible: [] };
-  const [subjects, bad, impossible] = [new Set<string>(), [] as number[], [] as number[]];
+    return { subjects: [...entries], bad: [], impossible: [], widened: [] };
+  const subjects = new Set<string>();
+  const [bad, impossible, widened]: [number[], number[], number[]] = [[], [], []];
   for (const [index, entry] of entries.entries()) {
     const filled = fillEntry(entry, about, EXPANSIONS_MAX - subjects.size);
     const good = filled?.filter((subject) => subjectFault(subject) === undefined);
     if (filled === undefined) impossible.push(index);
     else if (filled.length === 0 || good?.length !== filled.length) bad.push(index);
     for (const subject of good ?? []) subjects.add(subject);
+    if (good?.some((subject) => wildcards(subject) > wildcards(entry))) widened.push(index);
   }
-  return { subjects: [...subjects], bad, impossible };
+  return { subjects: [...subjects], bad, impossible, widened };
 }
+
+const wildcards = (subject: string): number =>
+  subject.split('.').filter((token) => token === '*' || token === '>').length;
 
 /** The subjects that an entry becomes; undefined when a server gives up on it. */
 function fillEntry(entry: string, about: TemplateSubject, most: number): string[] | undefined {
