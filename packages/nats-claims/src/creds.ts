@@ -1,4 +1,4 @@
-import { type Nkey, NkeyError, nkeyFromSeed } from './nkey.ts';
+import { NkeyError, nkeyFromSeed } from './nkey.ts';
 
 /** The two parts of a `.creds` file. */
 export interface Creds {
@@ -16,21 +16,8 @@ export function formatCreds({ jwt, seed }: Creds): string {
   return credsText(jwt, seed);
 }
 
-/**
- * The same of a key that is open, for a JWT that was just signed for it: nothing is derived a second time.
- * @throws NkeyError when the key is no user's
- */
-export function credsOf(jwt: string, key: Nkey): string {
-  if (key.kind !== 'user') throw new NkeyError('not the key of a user');
-  const seed = key.seed();
-  try {
-    return credsText(jwt, seed.toString('latin1'));
-  } finally {
-    seed.fill(0);
-  }
-}
-
-const credsText = (jwt: string, seed: string): string =>
+/** The same for a JWT and a seed that are known to belong together: nothing is checked or derived. */
+export const credsText = (jwt: string, seed: string): string =>
   `-----BEGIN NATS USER JWT-----
 ${jwt}
 ------END NATS USER JWT------

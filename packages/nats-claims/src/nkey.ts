@@ -30,6 +30,8 @@ export interface Nkey {
   seed(): Buffer;
   /** Ed25519 over the bytes (RFC 8032). @throws NkeyError for a curve key, which only seals. */
   sign(data: string | Uint8Array): Buffer;
+  /** Overwrites the seed; it signs no more. For who keeps keys longer than one call. */
+  wipe(): void;
 }
 
 /** Makes a key pair from the system's randomness. */
@@ -94,13 +96,25 @@ function nkeyOf(kind: NkeyKind, raw: Buffer): Nkey {
   der.fill(0);
   const publicRaw = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES);
   const prefix = prefixes[kind];
+  let wiped = false;
+  const refuseWiped = () => {
+    if (wiped) throw new NkeyError('the key was wiped');
+  };
   return {
     kind,
     publicKey: withChecksum([Buffer.of(prefix), publicRaw]).toString('latin1'),
-    seed: () => withChecksum([Buffer.of(SEED_PREFIX | (prefix >> 5), (prefix & 31) << 3), raw]),
+    seed() {
+      refuseWiped();
+      return withChecksum([Buffer.of(SEED_PREFIX | (prefix >> 5), (prefix & 31) << 3), raw]);
+    },
     sign(data) {
+      refuseWiped();
       if (kind === 'curve') throw new NkeyError('a curve key does not sign');
       return sign(null, bytesOf(data), key);
+    },
+    wipe() {
+      wiped = true;
+      raw.fill(0);
     },
   };
 }

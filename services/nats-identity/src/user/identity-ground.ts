@@ -1,8 +1,12 @@
+import { auth } from '@gatehouse/auth';
 import type { ApiAnswer } from '@gatehouse/kit/testing';
 import { eventually } from '@gatehouse/kit/testing';
 import { parseCreds } from '@gatehouse/nats-claims';
+import { token } from '@gatehouse/token';
 import { connect, credsAuthenticator, jwtAuthenticator, type NatsConnection } from '@nats-io/transport-node';
+import { captured } from '../cluster/sync-testing.ts';
 import { startTestCluster, type TestCluster } from '../cluster-testing.ts';
+import type { NatsIdentityContext } from '../context.ts';
 import { type Actor, startNatsIdentity, type TestNatsIdentity } from '../testing.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape.
@@ -11,6 +15,7 @@ type Body = any;
 /** The service with an operator of its own and, when asked for, a real server that its reconciler looks after. */
 export interface IdentityGround {
   readonly service: TestNatsIdentity;
+  readonly ctx: NatsIdentityContext;
   readonly operatorId: string;
   readonly cluster: TestCluster | undefined;
   /** Asks as the platform's administrator unless `as`; the answer must be a success. */
@@ -40,7 +45,8 @@ export async function startIdentityGround(
   binary: string | null,
   settings: Record<string, string> = {},
 ): Promise<IdentityGround> {
-  const service = await startNatsIdentity(settings);
+  const { service: natsIdentity, ctx } = captured();
+  const service = await startNatsIdentity(settings, [auth, token, natsIdentity]);
   const ask: IdentityGround['ask'] = (method, path, body, as = service.root) =>
     service.api.request(method, `/api/nats${path}`, body, { token: as.token });
   const ok: IdentityGround['ok'] = async (method, path, body, as) => {
@@ -60,6 +66,7 @@ export async function startIdentityGround(
     });
   return {
     service,
+    ctx: ctx(),
     operatorId: operator.id,
     cluster,
     ok,

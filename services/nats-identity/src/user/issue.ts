@@ -1,9 +1,8 @@
 import { EVENT_LANE, eventJson, newId, Problem } from '@gatehouse/kit';
-import { credsOf, jwtHash } from '@gatehouse/nats-claims';
+import { credsText, jwtHash } from '@gatehouse/nats-claims';
 import { accountSigner } from '../account/signer.ts';
 import { actedBy, type ChangeCall } from '../change.ts';
 import type { NatsIdentityContext } from '../context.ts';
-import { openSeed } from '../secret.ts';
 import { visibleTenant } from '../visible.ts';
 import type { CredentialView } from './credential-view.ts';
 import { gather } from './gather.ts';
@@ -17,7 +16,8 @@ import {
 } from './issue-facts.ts';
 import { type IssueRecord, recordSql, recordValues } from './issue-record.ts';
 import { expiryOf, type WantedLifetime } from './lifetime.ts';
-import { createSignerCache } from './signer-cache.ts';
+import { createSeedReader, type SeedReader } from './seed-reader.ts';
+import { createSignerCache, type SignerCache } from './signer-cache.ts';
 import { signUserJwt } from './user-jwt.ts';
 
 /** Whom credentials are wanted for, by whom, and for how long. */
@@ -77,7 +77,8 @@ export function createIssuer(ctx: NatsIdentityContext): Issuer {
     const written = new Set(rows.map(({ place }) => sorted[place - 1]));
     return records.map((record) => written.has(record));
   });
-  const make: Issuer['make'] = (facts, order) => makeIssue(ctx, signers.open, { facts, order });
+  const seeds = createSeedReader(ctx);
+  const make: Issuer['make'] = (facts, order) => makeIssue(ctx, { signers, seeds }, { facts, order });
 
   return {
     make,
@@ -114,12 +115,12 @@ async function makeSigner(ctx: NatsIdentityContext, accountId: string): Promise<
 
 function makeIssue(
   ctx: NatsIdentityContext,
-  openSigner: ReturnType<typeof createSignerCache>['open'],
+  { signers, seeds }: { signers: SignerCache; seeds: SeedReader },
   { facts, order }: { facts: IssueFacts; order: IssueOrder },
 ): MadeIssue {
   const sealed = sealedSigner(facts);
   if (sealed === undefined) throw new Problem('no_signing_key');
-  const signer = openSigner(sealed);
+  const signer = signers.open(sealed);
   const { principal } = order.call;
   // A JWT of the second of its key's revocation would be dead at once.
   const iat = Math.max(facts.now, (facts.before ?? 0) + 1);
@@ -142,7 +143,8 @@ function makeIssue(
   const credential = credentialOf(record);
   if (order.dryRun) return { credential, creds: null, jwt: null, record };
   const seed = sealedSeed(facts);
-  return { credential, creds: seed === undefined ? null : credsOf(jwt, openSeed(ctx, seed)), jwt, record };
+  const creds = seed === undefined ? null : seeds.use(seed, (text) => credsText(jwt, text));
+  return { credential, creds, jwt, record };
 }
 
 interface Signed {
