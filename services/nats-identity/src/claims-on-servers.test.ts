@@ -12,7 +12,7 @@ import {
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, jwtAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ServerGround, serverVersions, startServerGround } from './server-ground.ts';
+import { type ServerGround, serverVersions, startServerGround } from './server-testing.ts';
 
 const seconds = () => Math.floor(Date.now() / 1000);
 

@@ -15,7 +15,7 @@ import {
 } from '@gatehouse/nats-claims';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { afterEach, describe, expect, test } from 'vitest';
-import { serverVersions } from './server-ground.ts';
+import { serverVersions } from './server-testing.ts';
 
 const [root, signing, sys, app] = [
   createNkey('operator'),

@@ -6,7 +6,7 @@ import {
   validateUserClaims,
 } from '@gatehouse/nats-claims';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ServerGround, serverVersions, startServerGround } from './server-ground.ts';
+import { type ServerGround, serverVersions, startServerGround } from './server-testing.ts';
 
 const [exporter, user] = [createNkey('account').publicKey, createNkey('user').publicKey];
 const service = (more: object) => ({ account: exporter, type: 'service', ...more });
