@@ -44,12 +44,12 @@ const tables = [
   'allowance',
 ];
 
-/** Everything that a change could leave behind. The outbox counts too: a dry run is told to nobody. */
+/** Everything that a change could leave behind, but when a deletion looks again. The outbox counts too: a dry run is told to nobody. */
 export async function dumpOf({ platform }: Pick<TestNatsIdentity, 'platform'>): Promise<string[]> {
   const rows = await Promise.all([
     ...tables.map((table) =>
       platform.database.query<{ row: string }>(
-        `select '${table}' || ' ' || to_jsonb(t)::text as row from natsid.${table} t`,
+        `select '${table}' || ' ' || (to_jsonb(t) - 'state_due_at' - 'state_detail')::text as row from natsid.${table} t`,
       ),
     ),
     // What is wanted; how far it is proven goes on beside the test.

@@ -7,7 +7,7 @@ import { Errors } from 'typebox/value';
 
 /** `claims` of a body that makes or changes something; what it may hold is checked once it is whole. */
 export const LooseClaims = Type.Record(Type.String({ maxLength: 1024 }), Type.Unknown(), {
-  description: 'The `nats` section of the JWT, in nats-server’s own field names; see docs/architecture.md.',
+  description: 'The `nats` section of the JWT, in nats-server’s own field names (jwt v2).',
 });
 /** `claims` of a body that changes something. */
 export const ClaimsPatch = Type.Record(Type.String({ maxLength: 1024 }), Type.Unknown(), {

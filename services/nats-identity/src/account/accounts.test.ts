@@ -519,12 +519,16 @@ describe('what the database holds', () => {
 });
 
 describe('events', () => {
-  it('of accounts reach the bus, none is left for being too large', async () => {
+  it('of all that was done here reach the bus, none too large, none with a seed or a JWT', async () => {
+    const { database } = nats.platform;
     await eventually(async () => {
-      const [row] = await nats.platform.database.query<{ n: number }>(
+      const [row] = await database.query<{ n: number }>(
         'select count(*)::int as n from natsid.outbox where published_at is null',
       );
       return row?.n === 0;
     });
+    const told = await database.query<{ data: string }>('select data::text from natsid.outbox');
+    expect(told.length).toBeGreaterThan(50);
+    for (const { data } of told) expect(data).not.toMatch(/S[OAU][A-Z2-7]{56}|eyJ[\w-]+\./);
   });
 });

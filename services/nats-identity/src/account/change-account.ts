@@ -127,10 +127,11 @@ async function wantedOf(tx: NatsidTransaction, call: PatchCall, before: Account)
 
 function checkedClaimsOf(patch: JsonObject | undefined, before: Account): JsonObject {
   // Claims that nobody touches stay as they are, whatever an import brought.
-  if (patch === undefined) return before.claims;
+  const after = mergePatch(before.claims, patch ?? {}) as JsonObject;
+  if (diffOf(before.claims, after).length === 0) return before.claims;
   return checkedAccountClaims({
     before: before.claims,
-    after: mergePatch(before.claims, patch) as JsonObject,
+    after,
     publicKey: before.public_key,
     systemAccount: before.kind === 'system',
   });
