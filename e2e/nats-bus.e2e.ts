@@ -13,7 +13,11 @@ const clients: BusClient[] = [];
 const services = ['gateway', 'auth', 'token', 'audit', 'nats-identity', 'all-in-one'];
 
 beforeAll(async () => {
-  platform = await startPlatform({ ownPostgres: true, natsMonitor: true });
+  platform = await startPlatform({
+    ownPostgres: true,
+    natsMonitor: true,
+    env: { NATS_HEALTH_INTERVAL_SECONDS: '1' },
+  });
   token = await platform.adminToken();
 });
 afterAll(async () => {
@@ -257,6 +261,14 @@ describe('the stranger’s road', () => {
     await eventually(() => shop.nc.flush(), 30_000);
     await expectBusWorks();
     await expectEcho(shop);
+    // It is the server that it was, not another beside one that is missed.
+    await eventually(
+      async () => expect((await platform.api.get('/health')).body.status).toBe('healthy'),
+      60_000,
+    );
+    const [{ id }] = await list('/clusters');
+    const health = await platform.api.get(`/api/nats/clusters/${id}/health`, { token });
+    expect(health.body.servers).toHaveLength(1);
   });
 
   it('everything stopped and started again: the same credentials, and the bus is taken over only once', async () => {

@@ -105,6 +105,26 @@ function readmeLines(section: string, password: string): string {
     },
   });
 }
+
+/** The command, signed in as the README's lines have left it. */
+function gatehouse(...words: string[]): string {
+  return execFileSync(process.execPath, [join(repositoryRoot, 'packages/cli/src/main.ts'), ...words], {
+    encoding: 'utf8',
+    env: {
+      ...process.env,
+      GATEHOUSE_URL: `http://localhost:${port}`,
+      GATEHOUSE_SESSION_FILE: join(home.path, 'session.json'),
+    },
+  });
+}
+
+function operatorKeys(): string[] {
+  const { signing_keys } = JSON.parse(gatehouse('operator', 'get', 'gatehouse', '--json')) as {
+    signing_keys: { state: string }[];
+  };
+  return signing_keys.map(({ state }) => state).toSorted();
+}
+
 const curlLines = (text: string) =>
   text
     .split('\n')
@@ -186,6 +206,9 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
       process.kill(before, 'SIGKILL');
       await until(() => stack().pids[part] !== before, one.output);
     }
+    // What its owner adds to the operator of the bus waits until the server has started with it.
+    gatehouse('operator', 'key', 'add', 'gatehouse');
+    expect(operatorKeys()).toEqual(['active', 'pending']);
     const { pids } = stack();
     process.kill(pids.launcher, 'SIGKILL');
     one.process.kill('SIGKILL');
@@ -194,6 +217,7 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
     const again = await ready(start());
     for (const pid of Object.values(pids)) expect(isAlive(pid)).toBe(false);
     for (const line of curlLines(again.output())) expect(JSON.parse(runs(line))).not.toHaveProperty('code');
+    await until(() => operatorKeys().join() === 'active,active', again.output);
     again.process.kill('SIGTERM');
     expect(await again.exited).toBe(0);
   });

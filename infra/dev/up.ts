@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   findFreePort,
   findNatsServer,
+  followBus,
   makeHome,
   openBusFiles,
   type RunningServer,
@@ -21,6 +22,7 @@ import {
 } from './first-administrator.ts';
 import { type HomeSecrets, openHomeSecrets, writePrivately } from './home-secrets.ts';
 import { busFolder, installationHome, lockFile, servicesPidFile, stackFile } from './installation-home.mjs';
+import { ownBus } from './own-bus.ts';
 import { servicesLogFile, servicesMarker, servicesStopPlan, startServices } from './services-process.ts';
 import { listenForShutdown, type Shutdown } from './shutdown.ts';
 import { alreadyRuns, listenAddress, refuseTakenPort } from './start-checks.mjs';
@@ -86,6 +88,7 @@ async function bringUp(shutdown: Shutdown): Promise<void> {
   const [databaseUrl, bus] = [postgres.value, nats.value];
   shutdown.signal.throwIfAborted();
   await migrate(databaseUrl);
+  await followOwnBus(databaseUrl, supervision);
   const administrator = await firstAdministrator(home, databaseUrl);
   shutdown.signal.throwIfAborted();
 
@@ -139,15 +142,30 @@ interface BusSettings {
 async function bringUpNats(supervision: Supervision): Promise<BusSettings> {
   const given = process.env.NATS_URL?.trim();
   if (given) return { NATS_URL: given };
-  const { config, credsFolder, bundleFile } = openBusFiles(busFolder(home));
+  parts.nats = await superviseNats(supervision);
+  const { credsFolder, bundleFile } = openBusFiles(busFolder(home));
+  return { NATS_URL: parts.nats.server.url, NATS_CREDS: credsFolder, NATS_BUS_BUNDLE: bundleFile };
+}
+
+function superviseNats(supervision: Supervision, known?: number): Promise<Supervised<RunningServer>> {
+  const { config } = openBusFiles(busFolder(home));
   const binary = findNatsServer().path;
   const start = (port?: number) => startNats({ home, port, binary, config });
-  parts.nats = await Supervised.start(
+  return Supervised.start(
     'nats-server',
-    { first: () => start(), again: (before) => start(before.port) },
+    { first: () => start(known), again: (before) => start(before.port) },
     supervision,
   );
-  return { NATS_URL: parts.nats.server.url, NATS_CREDS: credsFolder, NATS_BUS_BUNDLE: bundleFile };
+}
+
+/** What its owners made of the bus since the last start, such as a signing key, its server learns at a start only. */
+async function followOwnBus(databaseUrl: string, supervision: Supervision): Promise<void> {
+  if (parts.nats === undefined) return;
+  const now = await ownBus(databaseUrl);
+  if (now === undefined || !followBus(busFolder(home), now)) return;
+  const { port } = parts.nats.server;
+  await parts.nats.stop();
+  parts.nats = await superviseNats(supervision, port);
 }
 
 function environmentFor(about: {

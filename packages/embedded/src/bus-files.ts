@@ -9,10 +9,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import {
   busCreds,
   busServerConfig,
+  decodeJwt,
   makePlatformBus,
+  type PublicBus,
   publicBus,
   readPlatformBus,
   readPublicBus,
@@ -51,6 +54,19 @@ export function openBusFiles(folder: string, resolverFolder: string = join(folde
     publicFile: join(folder, 'bus.json'),
   };
   return open(layout, resolverFolder);
+}
+
+/**
+ * Takes over what became of the bus since, when it is still the same one. Returns whether its servers must be started
+ * again for it: they read their operator at their start only.
+ */
+export function followBus(folder: string, now: PublicBus): boolean {
+  const file = join(folder, 'bus.json');
+  const before = read(file, readPublicBus);
+  if (decodeJwt(before.operator_jwt).sub !== decodeJwt(now.operator_jwt).sub) return false;
+  if (isDeepStrictEqual(before, now)) return false;
+  writeWhole(file, `${JSON.stringify(now, null, 2)}\n`);
+  return before.operator_jwt !== now.operator_jwt;
 }
 
 /**

@@ -1,4 +1,4 @@
-export { type BusFiles, openBusFiles } from './bus-files.ts';
+export { type BusFiles, followBus, openBusFiles } from './bus-files.ts';
 export { EmbeddedError, reasonOf } from './embedded-error.ts';
 export {
   type Binary,

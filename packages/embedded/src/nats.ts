@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -16,7 +16,7 @@ export interface NatsOptions {
   login?: { user: string; password: string } | undefined;
   /** Path of nats-server (see findNatsServer). */
   binary: string;
-  /** Default: a new one at every start. Servers of a cluster need one that stays. */
+  /** Default: one of the home, the same at every start: who watches a server knows it again. */
   serverName?: string | undefined;
   /** Further lines of configuration: operator and resolver, cluster routes, limits. */
   config?: string | undefined;
@@ -34,7 +34,7 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
   await stopLeftover(pidFile, configFile, STOP);
   for (let attempt = 1; ; attempt += 1) {
     const port = await choosePort('nats-server', options.port);
-    const name = options.serverName ?? `gatehouse-${randomBytes(6).toString('hex')}`;
+    const name = options.serverName ?? nameOf(home);
     writeFileSync(configFile, configOf({ ...options, home, port, name }), { mode: 0o600 });
     try {
       const server = await startProcess({
@@ -55,6 +55,9 @@ export async function startNats(options: NatsOptions): Promise<RunningServer> {
     }
   }
 }
+
+const nameOf = (home: string): string =>
+  `gatehouse-${createHash('sha256').update(home).digest('hex').slice(0, 12)}`;
 
 function loginOf({ login }: NatsOptions): string {
   return login === undefined
