@@ -8,6 +8,10 @@ interface Branch {
 
 const branch = (): Branch => ({ next: new Map(), ends: [] });
 
+/** A place at the end of a branch that is not this one. */
+const otherOf = (at: Branch | undefined, place: number): number | undefined =>
+  at?.ends.find((end) => end !== place);
+
 /**
  * Subjects with wildcards, and the question which of them covers one. A tree of tokens: the Go library compares each
  * with each, which takes a server seconds for some thousand exports (nats-protocol §b.2).
@@ -17,7 +21,7 @@ export class SubjectSet {
   #steps = 0;
 
   /** After so many steps in all the question is given up: `*` in many places at once makes it exponential. */
-  static readonly STEPS_MAX = 2_000_000;
+  static readonly STEPS_MAX = 500_000;
 
   add(subject: string, place: number): void {
     let at = this.#root;
@@ -40,20 +44,16 @@ export class SubjectSet {
   /** The place of some other subject that covers this one; undefined when none does. */
   coverOf(subject: string, place: number): number | undefined {
     const tokens = tokensOf(subject);
-    const other = (ends: readonly number[]) => ends.find((end) => end !== place);
-    const search = (at: Branch, index: number): number | undefined => {
+    const search = (at: Branch | undefined, index: number): number | undefined => {
+      if (at === undefined || this.exhausted) return undefined;
       this.#steps += 1;
-      if (this.exhausted) return undefined;
-      if (index === tokens.length) return other(at.ends);
-      const open = other(at.next.get('>')?.ends ?? []);
-      if (open !== undefined) return open;
+      if (index === tokens.length) return otherOf(at, place);
       const token = tokens[index] as string;
-      for (const key of token === '*' ? ['*'] : [token, '*']) {
-        const next = at.next.get(key);
-        const found = next && search(next, index + 1);
-        if (found !== undefined) return found;
-      }
-      return undefined;
+      return (
+        otherOf(at.next.get('>'), place) ??
+        search(at.next.get('*'), index + 1) ??
+        (token === '*' ? undefined : search(at.next.get(token), index + 1))
+      );
     };
     return search(this.#root, 0);
   }
