@@ -1,7 +1,7 @@
 import { createNkey } from '@gatehouse/nats-claims';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dropRevocations } from '../user/drop-revocations.ts';
-import { claimsOf, type IdentityGround, startIdentityGround } from '../user/identity-ground.ts';
+import { claimsOf, type IdentityGround, startIdentityGround } from '../user/identity-testing.ts';
 import { purgeLedger } from '../user/purge-ledger.ts';
 
 let ground: IdentityGround;
@@ -104,7 +104,10 @@ describe('a revocation', () => {
       ground.ask('POST', `/accounts/${account.id}/revocations`, { public_key });
     for (const key of [account.public_key, 'U', '**', 7, null])
       expect(code(await post(key))).toEqual([400, 'invalid_request']);
-    await sql(`update natsid.account set state = 'deleting' where id = $1`, [account.id]);
+    await sql(
+      `update natsid.account set state = 'deleting', state_due_at = now() + interval '1 day' where id = $1`,
+      [account.id],
+    );
     expect(code(await post('*'))).toEqual([409, 'account_not_active']);
   });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { claimsOf, type IdentityGround, startIdentityGround } from '../user/identity-ground.ts';
+import { claimsOf, type IdentityGround, startIdentityGround } from '../user/identity-testing.ts';
 
 let ground: IdentityGround;
 let accountId: string;

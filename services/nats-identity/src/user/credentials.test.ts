@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createNkey } from '@gatehouse/nats-claims';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Actor } from '../testing.ts';
-import { claimsOf, type IdentityGround, jwtOf, startIdentityGround } from './identity-ground.ts';
+import { claimsOf, type IdentityGround, jwtOf, startIdentityGround } from './identity-testing.ts';
 
 let ground: IdentityGround;
 let accountId: string;
@@ -213,7 +213,10 @@ describe('credentials', () => {
     await rows('update natsid.account_key set secret_id = null where id = $1', [role.id]);
     const issue = () => ground.ask('POST', `/users/${user.id}/credentials`, {});
     expect(code(await issue())).toEqual([409, 'no_signing_key']);
-    await rows(`update natsid.account set state = 'locked' where id = $1`, [account.id]);
+    await rows(
+      `update natsid.account set state = 'locked', state_due_at = now() + interval '1 day' where id = $1`,
+      [account.id],
+    );
     expect(code(await issue())).toEqual([409, 'account_not_active']);
   });
 });
