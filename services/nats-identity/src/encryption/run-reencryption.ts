@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import { append, isLegacySealed, PeerError, questions } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import type { NatsIdentityContext, NatsIdentityJob, NatsidTransaction } from '../context.ts';
@@ -7,10 +7,10 @@ import { lostKeys } from './encryption-key.ts';
 import type { Reencryption } from './reencrypt.ts';
 import { sealAnew } from './seal-legacy.ts';
 
-/** Records of one transaction. Small, so that nobody waits long for a row or for the event loop. */
-const REWRAP_BATCH = 100;
-/** Opening derives the public key, which costs ten times as much. */
-const VERIFY_BATCH = 20;
+/** Records of one transaction: a flush of the disk each, and nobody waits long for a row. */
+const BATCH = 200;
+/** After so many records whatever else waits for the event loop has its turn: a millisecond or two. */
+const TURN = 20;
 /** After each transaction two thirds of the time are left to others, and more on a machine that is busy anyway. */
 const REST_FACTOR = 2;
 const REST_MS_MIN = 10;
@@ -61,7 +61,7 @@ async function rewrapOwn(tx: NatsidTransaction, ctx: NatsIdentityContext, run: R
     .where('key_id', 'not in', [run.to_key_id, ...lostKeys(ctx)])
     .$if(run.cursor_id !== null, (some) => some.where('id', '>', run.cursor_id ?? ''))
     .orderBy('id')
-    .limit(REWRAP_BATCH)
+    .limit(BATCH)
     .forNoKeyUpdate()
     .skipLocked()
     .execute();
@@ -73,7 +73,8 @@ async function rewrapOwn(tx: NatsidTransaction, ctx: NatsIdentityContext, run: R
     return advance(tx, run, { phase: 'services' });
   }
   const moved: { id: string; was: string; sealed: string }[] = [];
-  for (const row of rows) {
+  for (const [at, row] of rows.entries()) {
+    if (at % TURN === TURN - 1) await turn();
     try {
       const ours = isLegacySealed(row.sealed) ? sealAnew(ctx, row) : row.sealed;
       const sealed = ctx.secrets.keyring.rewrap(ours, ownerOf(row), run.to_key_id);
@@ -101,7 +102,7 @@ async function rewrapOthers(
 ): Promise<Step> {
   const [at = '', after = ''] = run.cursor_id?.split('/', 2) ?? [];
   const service = questions.sealingServices.find((name) => name === at) ?? questions.sealingServices[0];
-  const ask = { to: run.to_key_id, after: after === '' ? null : after, limit: REWRAP_BATCH };
+  const ask = { to: run.to_key_id, after: after === '' ? null : after, limit: BATCH };
   const answer = await ctx.peer
     .ask(questions.rewrapSealed(service), ask)
     .catch((error: unknown) => (error instanceof PeerError ? undefined : Promise.reject(error)));
@@ -128,11 +129,12 @@ async function verify(tx: NatsidTransaction, ctx: NatsIdentityContext, run: Reen
     .where('key_id', 'not in', ['', ...lostKeys(ctx)])
     .$if(run.cursor_id !== null, (some) => some.where('id', '>', run.cursor_id ?? ''))
     .orderBy('id')
-    .limit(VERIFY_BATCH)
+    .limit(BATCH)
     .execute();
   const last = rows.at(-1);
   if (last === undefined) return finish(tx, ctx, run);
-  for (const row of rows) {
+  for (const [at, row] of rows.entries()) {
+    if (at % TURN === TURN - 1) await turn();
     try {
       if (row.kind === 'creds' || row.kind === 'canary') openSecret(ctx, row).fill(0);
       else openSeed(ctx, row);
