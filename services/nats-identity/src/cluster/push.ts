@@ -19,6 +19,8 @@ export interface PushAccount extends Wanted {
   readonly issuer: string;
   /** Seconds since 1970. */
   readonly expiresAt: number | undefined;
+  /** It was tried before: servers may have it by now, and need not be told again. */
+  readonly sentBefore: boolean;
 }
 
 /** Label of `nis_cluster_sync_errors_total`. */
@@ -52,10 +54,15 @@ export async function pushAccount(target: PushTarget, account: PushAccount): Pro
   if (held !== undefined) return held;
   const { client, presence } = target;
   const names = presence.servers.map(({ name }) => name);
-  if (presence.stores === 0) return pushUnstored(target, account);
+  const { stores } = presence;
+  if (stores === 0) return pushUnstored(target, account);
+  if (account.sentBefore) {
+    const back = await readBack(client, account, { names, stores });
+    if (back.error === undefined) return judge(target, back, new Map(names.map((name) => [name, undefined])));
+  }
   const answers = await send(target, account, '$SYS.REQ.CLAIMS.UPDATE');
   if (answers === 'too_large') return tooLarge(target, account);
-  const back = await readBack(client, account, { names, stores: presence.stores });
+  const back = await readBack(client, account, { names, stores });
   return judge(target, back, answers);
 }
 
@@ -99,6 +106,7 @@ async function send(
   try {
     const { replies } = await target.client.requestAll(subject, account.jwt, {
       expect: target.presence.servers.length,
+      timeoutMs: target.client.timeoutFor(account.jwt.length),
     });
     return new Map(replies.flatMap(({ server, error }) => (server ? [[server.name, error]] : [])));
   } catch (error) {

@@ -20,9 +20,15 @@ export interface Stored {
 }
 
 /** Asks every full resolver for the JWT of an account as it lies on its disk. */
-export async function readStored(client: SystemClient, publicKey: string, stores: number): Promise<Stored> {
+export async function readStored(
+  client: SystemClient,
+  publicKey: string,
+  stores: number,
+  timeoutMs: number = client.timeoutFor(0),
+): Promise<Stored> {
   const { replies, complete } = await client.requestAll(`$SYS.REQ.ACCOUNT.${publicKey}.CLAIMS.LOOKUP`, '', {
     expect: stores,
+    timeoutMs,
   });
   return {
     jwts: replies.map(({ raw }) => Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength)),
@@ -35,8 +41,12 @@ export async function readEnforced(
   client: SystemClient,
   publicKey: string,
   servers: number,
+  timeoutMs: number = client.timeoutFor(0),
 ): Promise<ReadonlyMap<string, string | undefined>> {
-  const { replies } = await client.requestAll(`$SYS.REQ.ACCOUNT.${publicKey}.INFO`, '', { expect: servers });
+  const { replies } = await client.requestAll(`$SYS.REQ.ACCOUNT.${publicKey}.INFO`, '', {
+    expect: servers,
+    timeoutMs,
+  });
   const found = new Map<string, string | undefined>();
   for (const { server, data, error } of replies) {
     if (server === undefined) continue;
@@ -73,9 +83,10 @@ export async function readBack(
   wanted: Wanted,
   { names, stores }: { readonly names: readonly string[]; readonly stores: number },
 ): Promise<ReadBack> {
+  const timeoutMs = client.timeoutFor(wanted.jwt.length);
   const [stored, enforced] = await Promise.all([
-    readStored(client, wanted.publicKey, stores),
-    readEnforced(client, wanted.publicKey, names.length),
+    readStored(client, wanted.publicKey, stores, timeoutMs),
+    readEnforced(client, wanted.publicKey, names.length, timeoutMs),
   ]);
   const ours = Buffer.from(wanted.jwt);
   const right = stored.jwts.filter((jwt) => jwt.equals(ours)).length;

@@ -16,9 +16,7 @@ export interface Presence {
 
 /** Looks who answers. `before` saves what cannot have changed: a server is started anew to trust another operator. */
 export async function readPresence(client: SystemClient, before?: Presence): Promise<Presence> {
-  const servers = (await client.servers(before?.servers.map(({ id }) => id))).sort((one, other) =>
-    one.name < other.name ? -1 : 1,
-  );
+  const servers = await readServers(client, before?.servers.map(({ id }) => id) ?? []);
   const same = before !== undefined && sameServers(before.servers, servers);
   const trust = new Map(servers.flatMap(({ id }) => pairOf(before?.trust.get(id))));
   if (trust.size < servers.length)
@@ -27,6 +25,14 @@ export async function readPresence(client: SystemClient, before?: Presence): Pro
   // An answer that came too late must not lower what has to be proven.
   if (same && before.stores >= stores) return { ...before, servers, trust };
   return { servers, trust, resolver, stores };
+}
+
+/** One lost answer is no dead server: somebody who is missed is asked for twice. */
+async function readServers(client: SystemClient, known: readonly string[]): Promise<ClusterServer[]> {
+  const found = new Map((await client.servers(known)).map((server) => [server.id, server]));
+  if (known.some((id) => !found.has(id)))
+    for (const server of await client.servers(known)) found.set(server.id, server);
+  return [...found.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
 }
 
 const pairOf = (trust: ServerTrust | undefined): [string, ServerTrust][] =>

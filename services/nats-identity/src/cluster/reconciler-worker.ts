@@ -40,6 +40,8 @@ export interface WorkedCluster {
 
 /** Accounts on their way at the same time. */
 const WINDOW = 64;
+/** A server that takes in a JWT of that many bytes answers nothing else meanwhile, for seconds. */
+const HEAVY_BYTES = 100_000;
 /** How often is asked who is there. */
 const PRESENCE_MS = 2_000;
 /** A connection that was lost mostly comes back before this. */
@@ -67,6 +69,7 @@ export class ClusterWorker {
   /** Why the cluster cannot be reached, in words. */
   #reason = '';
   #pushed = 0;
+  #heavy = 0;
   #closed = false;
 
   constructor(ctx: NatsIdentityBase, cluster: WorkedCluster, lease: Lease) {
@@ -152,7 +155,8 @@ export class ClusterWorker {
   }
 
   #lookWhoIsThere(): void {
-    if (this.#present !== undefined) return;
+    // Whoever is busy with what we sent is not away.
+    if (this.#present !== undefined || this.#heavy > 0) return;
     this.#present = this.#refreshPresence()
       .catch(async (err) => {
         if (this.#closed) return;
@@ -242,7 +246,13 @@ export class ClusterWorker {
 
   async #bring(due: DueAccount): Promise<DueOutcome> {
     const begun = performance.now();
-    const outcome = await pushAccount(this.#target(), due).catch(refusedRight);
+    const heavy = due.jwt.length > HEAVY_BYTES ? 1 : 0;
+    this.#heavy += heavy;
+    const outcome = await pushAccount(this.#target(), due)
+      .catch((error: unknown) => outcomeOf(error, heavy > 0))
+      .finally(() => {
+        this.#heavy -= heavy;
+      });
     this.#pushed += 1;
     this.#ctx.metrics.clusterSyncDuration.observe({ kind: 'change' }, (performance.now() - begun) / 1_000);
     // Somebody did not answer: who is still there?
@@ -279,8 +289,14 @@ export class ClusterWorker {
   }
 }
 
-/** A user without the right to ask is a failure like another: told, and tried again. */
-function refusedRight(error: unknown): PushOutcome {
-  if (!(error instanceof NotPermitted)) throw error;
-  return { state: 'refused', servers: {}, error: error.message, cause: 'refused', waits: false };
+/** Failures that are the account's own; those of the connection end the whole batch. */
+function outcomeOf(error: unknown, heavy: boolean): PushOutcome {
+  const failed = { servers: {}, waits: false } as const;
+  // A user without the right to ask is a failure like another: told, and tried again.
+  if (error instanceof NotPermitted)
+    return { ...failed, state: 'refused', error: error.message, cause: 'refused' };
+  // What may have cost us the connection must not be sent again at once, before all others, for ever.
+  if (heavy && error instanceof ClusterUnreachable)
+    return { ...failed, state: 'unreachable', error: error.message, cause: 'unreachable' };
+  throw error;
 }

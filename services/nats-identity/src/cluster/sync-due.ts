@@ -53,6 +53,7 @@ export async function readDue(ctx: NatsIdentityBase, clusterId: string, lane: La
     hash: row.hash,
     issuer: row.issuer_key,
     expiresAt: expiryOf(row.jwt),
+    sentBefore: lane === 'retry',
   }));
 }
 

@@ -11,29 +11,30 @@ export interface ClusterServer {
   readonly activeServers: number;
 }
 
-/** How long after the last answer nobody is waited for any more. */
-const STALL_MS = 1_000;
+/** How long somebody known is waited for of whom those who answer no longer know. */
+const STALL_MS = 500;
 
 /**
- * Asks PING. Nobody says how many there are, so: over as soon as as many answered as any of them knows of (and all of
- * `known`), otherwise when the time is over and those who know more have had it.
+ * Asks PING. Nobody says how many there are, so: over when as many answered as any of them knows of, and all of `known`
+ * (ids); soon after that when only known ones are missing; otherwise when the time is over.
  */
 export async function readServers(client: SystemClient, known: Iterable<string>): Promise<ClusterServer[]> {
   const missing = new Set(known);
   const found = new Map<string, ClusterServer>();
-  const { replies } = await client.requestAll('$SYS.REQ.SERVER.PING', '', {
+  let most = 1;
+  await client.requestAll('$SYS.REQ.SERVER.PING', '', {
     until(all) {
       const server = serverOf(all.at(-1));
       if (server !== undefined) {
         found.set(server.id, server);
         missing.delete(server.id);
+        most = Math.max(most, server.activeServers);
       }
-      const most = Math.max(...[...found.values()].map(({ activeServers }) => activeServers));
       return missing.size === 0 && found.size >= most;
     },
-    stallMs: STALL_MS,
+    stallMs: () => (found.size >= most ? STALL_MS : undefined),
   });
-  return replies.flatMap((reply) => serverOf(reply) ?? []);
+  return [...found.values()];
 }
 
 function serverOf(reply: SystemReply | undefined): ClusterServer | undefined {

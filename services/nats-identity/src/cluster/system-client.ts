@@ -39,8 +39,8 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
   /** Ends the question early: asked after each answer with all so far. */
   readonly until?: (replies: readonly SystemReply[]) => boolean;
-  /** With `until` never met: how long after the last answer it is over. */
-  readonly stallMs?: number;
+  /** How long after the last answer it is over before the time is; asked after each answer, undefined: it is not. */
+  readonly stallMs?: () => number | undefined;
 }
 
 /** A connection to a cluster as a user of its system account. */
@@ -60,6 +60,8 @@ export interface SystemClient {
   ): Promise<SystemReplies>;
   /** Who is there: every server that answers PING. `known`: ids that ought to answer. */
   servers(known?: Iterable<string>): Promise<ClusterServer[]>;
+  /** How long answers about a JWT of that many bytes are waited for. */
+  timeoutFor(jwtBytes: number): number;
   /** Most bytes that a server takes in one message. */
   readonly maxPayload: number;
   readonly connected: boolean;
@@ -140,6 +142,11 @@ class Client implements SystemClient {
     return this.nc.info?.max_payload ?? 1024 * 1024;
   }
 
+  // Validation takes time that grows faster than the claims: three seconds at half a megabyte (nats-protocol, b.2).
+  timeoutFor(jwtBytes: number): number {
+    return Math.ceil(this.#ctx.config.NATS_REPLY_TIMEOUT_MS * (1 + jwtBytes / 100_000));
+  }
+
   get connected(): boolean {
     return this.#connected && !this.nc.isClosed();
   }
@@ -201,9 +208,10 @@ class Client implements SystemClient {
     }
     replies.push(replyOf(msg.data));
     if (replies.length === options.expect || options.until?.(replies) === true) ends(true);
-    else if (options.stallMs !== undefined) {
+    else {
+      const stallMs = options.stallMs?.();
       clearTimeout(mine.stall);
-      mine.stall = setTimeout(() => ends(false), options.stallMs);
+      if (stallMs !== undefined) mine.stall = setTimeout(() => ends(false), stallMs);
     }
   }
 
