@@ -6,6 +6,7 @@ import { footprint } from './footprint.ts';
 import { http } from './http.ts';
 import { login } from './login.ts';
 import { natsCredentials } from './nats-credentials.ts';
+import { natsReencrypt } from './nats-reencrypt.ts';
 import { refresh } from './refresh.ts';
 import { type Figure, table } from './report.ts';
 import { revocation } from './revocation.ts';
@@ -18,6 +19,7 @@ const measurements: Readonly<Record<string, Measurement>> = {
   audit,
   footprint,
   'nats-credentials': natsCredentials,
+  'nats-reencrypt': natsReencrypt,
 };
 
 const { values, positionals } = parseArgs({

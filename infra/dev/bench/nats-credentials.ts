@@ -57,7 +57,7 @@ export const natsCredentials: Measurement = async ({ seconds, say }) => {
 };
 
 /** An account with users, half of them in a role, and an administrator's token. */
-async function identities(installation: Installation): Promise<{ token: string; paths: string[] }> {
+export async function identities(installation: Installation): Promise<{ token: string; paths: string[] }> {
   const { url } = installation;
   const [person] = await people(url, 1);
   const email = person?.email ?? '';
