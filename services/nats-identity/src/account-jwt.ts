@@ -36,7 +36,9 @@ export async function reissueAccount(
   const nats = await accountNats(tx, account, now);
   const signer = given ?? (await operatorSigner(tx, ctx, account.operator_id));
   const iat = nextIat(Math.max(account.jwt_iat, afterIat), now);
-  const exp = account.expires_at === null ? undefined : Math.floor(account.expires_at.getTime() / 1000);
+  // A lock-out never ends: one that has expired would not be applied (fact 2), and the deletion would wait for ever.
+  const ends = account.state === 'active' ? account.expires_at : null;
+  const exp = ends === null ? undefined : Math.floor(ends.getTime() / 1000);
   const jwt = encodeJwt(
     { sub: account.public_key, name: account.name, iat, ...(exp && { exp }) },
     nats,

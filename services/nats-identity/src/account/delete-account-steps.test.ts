@@ -181,6 +181,22 @@ describe('the deletion of an account', () => {
     );
   }, 90_000);
 
+  it('ends an account that has expired: its lock-out has no end', async () => {
+    const { id, public_key } = await ground.addAccount();
+    await ground.ctx.db.transaction().execute(async (tx) => {
+      await sql`update account set expires_at = now() + interval '3 seconds' where id = ${id}`.execute(tx);
+      await reissueAccount(tx, ground.ctx, id);
+    });
+    await ground.proven(id);
+    await eventually(async () => {
+      const { expires_at } = (await account(id)) ?? {};
+      return expires_at instanceof Date && expires_at.getTime() < Date.now();
+    });
+    await lock(id);
+    await inState(id, 'deleted');
+    expect(await storing(public_key)).toEqual([]);
+  }, 60_000);
+
   it('ends with the row and every seed, when the tombstone is old enough', async () => {
     const { id, secret_id } = await ground.addAccount();
     await ground.proven(id);

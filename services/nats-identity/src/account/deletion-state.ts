@@ -39,8 +39,11 @@ export async function advance(
         state,
         state_at: sql<Date>`now()`,
         state_detail: null,
-        // The sweep of tombstones takes over; before that, the same round goes on, and if it dies another one does.
-        state_due_at: sql<Date>`now() + interval '30 seconds'`,
+        // The same round goes on; if it dies, another one does. Of a tombstone nothing is due before it is closed.
+        state_due_at:
+          state === 'deleted'
+            ? sql<Date>`now() + make_interval(days => ${ctx.config.NATS_TOMBSTONE_DAYS})`
+            : sql<Date>`now() + interval '30 seconds'`,
         revision: sql<number>`revision + 1`,
         updated_at: sql<Date>`now()`,
       })

@@ -24,12 +24,10 @@ export const sweepTombstones: NatsIdentityJob = {
   name: 'nats-tombstone-sweep',
   everySeconds: 1,
   instances: 'each',
-  run: async (ctx) => {
-    await Promise.all(Array.from({ length: AT_ONCE }, () => sweepWhatIsDue(ctx)));
-  },
+  run: (ctx) => sweepWhatIsDue(ctx, AT_ONCE),
 };
 
-async function sweepWhatIsDue(ctx: NatsIdentityContext): Promise<void> {
+async function sweepWhatIsDue(ctx: NatsIdentityContext, atOnce: number): Promise<void> {
   for (;;) {
     const cluster = await ctx.db
       .updateTable('cluster')
@@ -50,7 +48,8 @@ async function sweepWhatIsDue(ctx: NatsIdentityContext): Promise<void> {
       .returning(['id', 'name', 'operator_id'])
       .executeTakeFirst();
     if (cluster === undefined) return;
-    await sweepCluster(ctx, cluster);
+    const beside = atOnce > 1 ? sweepWhatIsDue(ctx, atOnce - 1) : undefined;
+    await Promise.all([sweepCluster(ctx, cluster), beside]);
   }
 }
 
