@@ -2,7 +2,7 @@ import { eventually } from '@gatehouse/kit/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { serverVersions } from '../server-testing.ts';
-import { type IdentityGround, jwtOf, startIdentityGround } from '../user/identity-ground.ts';
+import { type IdentityGround, jwtOf, startIdentityGround } from '../user/identity-testing.ts';
 
 describe.each(serverVersions)('on nats-server $version', ({ binary }) => {
   let ground: IdentityGround;
