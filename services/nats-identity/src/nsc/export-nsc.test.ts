@@ -7,7 +7,8 @@ let here: TestNatsIdentity;
 let elsewhere: TestNatsIdentity;
 beforeAll(async () => {
   [here, elsewhere] = await Promise.all([startNatsIdentity(), startNatsIdentity()]);
-});
+  // Two installations, on whatever machine.
+}, 120_000);
 afterAll(() => Promise.all([here?.close(), elsewhere?.close()]));
 
 const bring = async (nis: TestNatsIdentity, files: readonly object[]) => {

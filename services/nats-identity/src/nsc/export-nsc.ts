@@ -1,5 +1,5 @@
 import { append, Problem, Uuid } from '@gatehouse/kit';
-import { type NscExport, writeNscStore } from '@gatehouse/nats-claims';
+import type { NscExport } from '@gatehouse/nats-claims';
 import type { AccountTable, OperatorTable } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
 import Type from 'typebox';
@@ -9,6 +9,7 @@ import { openSeed, type SealedRow } from '../secret.ts';
 import { createIssuer } from '../user/issue.ts';
 import { type ExportedUser, exportUsers } from './export-users.ts';
 import { LeftOut, NscFileView } from './nsc-file.ts';
+import { forEach, writeStore } from './store-thread.ts';
 
 export const exportNsc = route({
   method: 'POST',
@@ -90,10 +91,11 @@ async function filesOf(
       users: byAccount.get(id) ?? [],
     })),
   };
-  if (!seeds) return writeNscStore(store);
-  const opened = (await sealedOf(tx, operator.id)).map((row) => openSeed(ctx, row).seed());
+  if (!seeds) return writeStore(store);
+  const opened: Buffer[] = [];
   try {
-    return writeNscStore({ ...store, seeds: opened });
+    await forEach(await sealedOf(tx, operator.id), (row) => opened.push(openSeed(ctx, row).seed()));
+    return await writeStore({ ...store, seeds: opened });
   } finally {
     for (const seed of opened) seed.fill(0);
   }

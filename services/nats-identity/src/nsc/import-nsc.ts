@@ -1,5 +1,5 @@
 import { append, Problem } from '@gatehouse/kit';
-import { type NscStore, readNscStore, wipeSeeds } from '@gatehouse/nats-claims';
+import { type NscStore, wipeSeeds } from '@gatehouse/nats-claims';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { createAccountIn } from '../account/create-account.ts';
@@ -10,6 +10,7 @@ import { createOperator } from '../operator/create-operator.ts';
 import { importUsers } from './import-users.ts';
 import { IMPORT_BYTES_MAX, LeftOut, NscFileBody } from './nsc-file.ts';
 import { accountSeeds, type ImportPlan, operatorSeeds, planImport } from './plan-import.ts';
+import { readStore } from './store-thread.ts';
 
 const Body = Type.Object({
   files: Type.Array(NscFileBody, { minItems: 1, maxItems: 50_000 }),
@@ -61,9 +62,9 @@ export const importNsc = route({
   problems: ['invalid_import', 'name_taken', 'public_key_taken'],
   run: (ctx) => async (call) => {
     const { body, query } = call;
-    const store = readNscStore(body.files);
+    const store = await readStore(body.files);
     try {
-      const plan = planImport(store, body);
+      const plan = await planImport(store, body);
       return await inChange(ctx, query, async (tx) => {
         await refuseKnownKeys(tx, plan);
         const operator = await take(tx, ctx, { store, plan, acting: acting(call, body.reason) });

@@ -6,8 +6,8 @@ import type { NatsIdentityContext, NatsidTransaction } from '../context.ts';
 import { sealedFor } from '../secret.ts';
 import { FreeNames } from './plan-import.ts';
 
-/** Rows of one statement: Postgres takes 65,535 parameters. */
-const ROWS_MAX = 1_000;
+/** Few: sealing their seeds must not hold up others for long. */
+const ROWS_MAX = 200;
 
 /** The users of an account as they are imported. */
 export interface UsersToImport {

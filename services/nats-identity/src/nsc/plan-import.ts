@@ -4,6 +4,7 @@ import { readAccountImport } from '../account/account-import.ts';
 import { printable } from '../account/signing-key.ts';
 import { invalidImport, readOperatorImport } from '../operator/operator-import.ts';
 import type { LeftOut } from './nsc-file.ts';
+import { forEach } from './store-thread.ts';
 
 /** What of a store will be imported, every part of it read and found usable. */
 export interface ImportPlan {
@@ -27,7 +28,7 @@ export interface ImportWish {
  * Says what will be imported, before anything is written.
  * @throws Problem `invalid_import` with `errors` per file
  */
-export function planImport(store: NscStore, wish: ImportWish): ImportPlan {
+export async function planImport(store: NscStore, wish: ImportWish): Promise<ImportPlan> {
   const operator = chosen(store, wish.operator);
   const faults: LeftOut[] = store.faults.filter(({ kept }) => !kept).map(shownFault);
   const operatorFaults = faultsOf(operator.path, () =>
@@ -36,12 +37,13 @@ export function planImport(store: NscStore, wish: ImportWish): ImportPlan {
   // Without it nothing can be imported.
   if (operatorFaults.length > 0) throw invalidImport(operatorFaults);
   const trusted = new Set([operator.publicKey, ...operator.signingKeys]);
-  const usable = operator.accounts.filter((account) => {
+  const usable: NscAccount[] = [];
+  await forEach(operator.accounts, (account) => {
     const found = faultsOf(account.path, () =>
       readAccountImport({ jwt: account.jwt, ...accountSeeds(store, account) }, trusted),
     );
+    if (found.length === 0) usable.push(account);
     faults.push(...found);
-    return found.length === 0;
   });
   if (faults.length > 0 && wish.leave_faulty !== true) throw invalidImport(faults);
   const free = new FreeNames();
