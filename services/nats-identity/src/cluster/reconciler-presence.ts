@@ -73,7 +73,8 @@ export interface Absent {
 }
 
 /**
- * Writes down who is there; says who was once there and is not. `stateOf` judges those that answer.
+ * Writes down who is there; says who was once there and is not. `stateOf` judges those that answer; whoever failed an
+ * account that is still not proven is out of step too.
  */
 export async function recordPresence(
   ctx: NatsIdentityBase,
@@ -90,7 +91,9 @@ export async function recordPresence(
   const { rows: absent } = await sql<{ server_name: string }>`
     with there as (
       insert into cluster_server (cluster_id, server_name, server_id, version, state)
-      select ${clusterId}, name, id, version, state
+      select ${clusterId}, name, id, version, case when state = 'in_sync' and exists (
+        select from account_sync a
+        where a.cluster_id = ${clusterId} and a.proven < a.wanted and a.servers -> name ? 'error') then 'drifted' else state end
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as s(name text, id text, version text, state text)
       on conflict (cluster_id, server_name) do update set
         server_id = excluded.server_id, version = excluded.version, state = excluded.state, seen_at = now()

@@ -55,7 +55,7 @@ it.each([
       });
       expect(Number(row.proven)).toBeLessThan(Number(row.wanted));
     }, 20_000);
-    expect(await states()).toBe('in_sync,in_sync,unreachable');
+    await eventually(async () => expect(await states()).toBe('in_sync,in_sync,unreachable'));
     expect(await failures(account.id)).toHaveLength(1);
 
     await server(2).start({ wiped });
