@@ -62,7 +62,7 @@ afterEach(async () => {
   await people.close();
 });
 
-describe('a process that seals elsewhere', () => {
+describe('a process that seals elsewhere', { timeout: 120_000 }, () => {
   test('counts among those that must hold a key before it seals, and then seals under it', async () => {
     await eventually(async () =>
       expect(await instances()).toMatchObject([{}, { service: 'token', key_ids: ['k1'] }]),
