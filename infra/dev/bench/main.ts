@@ -7,6 +7,7 @@ import { http } from './http.ts';
 import { login } from './login.ts';
 import { natsCredentials } from './nats-credentials.ts';
 import { natsReencrypt } from './nats-reencrypt.ts';
+import { natsSync } from './nats-sync.ts';
 import { refresh } from './refresh.ts';
 import { type Figure, table } from './report.ts';
 import { revocation } from './revocation.ts';
@@ -20,6 +21,7 @@ const measurements: Readonly<Record<string, Measurement>> = {
   footprint,
   'nats-credentials': natsCredentials,
   'nats-reencrypt': natsReencrypt,
+  'nats-sync': natsSync,
 };
 
 const { values, positionals } = parseArgs({
