@@ -3,6 +3,7 @@ import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/trans
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Calls, callsOf, freshName } from '../call-testing.ts';
 import { startTestCluster, type TestCluster } from '../cluster-testing.ts';
+import { serverVersions } from '../server-testing.ts';
 import { startNatsIdentity, type TestNatsIdentity } from '../testing.ts';
 
 let nats: TestNatsIdentity;
@@ -15,23 +16,28 @@ const open: NatsConnection[] = [];
 beforeAll(async () => {
   nats = await startNatsIdentity();
   root = callsOf(nats, nats.root);
+});
+
+/** A fresh operator, and a server of it. */
+async function ground(binary: string): Promise<void> {
   const { body: operator } = await root.post('/operators', { name: freshName('op') });
   operatorId = operator.id;
   const { body: sys } = await root.get(`/accounts/${operator.system_account_id}`);
   cluster = await startTestCluster({
+    binary,
     operatorJwt: operator.jwt,
     systemAccount: { publicKey: sys.public_key, jwt: sys.jwt },
   });
   system = await connectAs(await credsOf(sys.id));
-});
+}
+async function leave(): Promise<void> {
+  await system?.close();
+  await cluster?.close();
+}
 afterEach(async () => {
   for (const connection of open.splice(0)) await connection.close();
 });
-afterAll(async () => {
-  await system?.close();
-  await cluster?.close();
-  await nats?.close();
-});
+afterAll(() => nats?.close());
 
 async function credsOf(accountId: string): Promise<string> {
   const user = await root.post('/users', { account_id: accountId, name: freshName('u') });
@@ -68,7 +74,10 @@ const change = async (id: string, claims: object) => {
   return answer.body;
 };
 
-describe('on a real server', () => {
+describe.each(serverVersions)('on nats-server $version', ({ binary = '' }) => {
+  beforeAll(() => ground(binary));
+  afterAll(leave);
+
   it('an account that was made works: its users publish and subscribe, in strict mode', async () => {
     const made = await account();
     const connection = await client(made.id);
@@ -84,7 +93,11 @@ describe('on a real server', () => {
       default_permissions: { pub: { deny: ['secret'] } },
     });
     const connection = await client(made.id);
-    await expect(client(made.id)).rejects.toThrow(/maximum account active connections|Authorization/i);
+    const second = await credsOf(made.id);
+    // The server says why, but closes at once: what a client sees of it depends on the moment.
+    await expect(connectAs(second)).rejects.toThrow();
+    await change(made.id, { limits: { conn: 2 } });
+    open.push(await connectAs(second));
     const subscription = connection.subscribe('to', { max: 1 });
     connection.publish('from', 'mapped');
     for await (const message of subscription) expect(message.string()).toBe('mapped');
@@ -155,7 +168,7 @@ describe('on a real server', () => {
          begin new.state_due_at := 'infinity'; return new; end $$`,
     );
     await nats.platform.database.query(
-      'create trigger hold before update on natsid.account for each row execute function hold()',
+      'create or replace trigger hold before update on natsid.account for each row execute function hold()',
     );
     expect((await root.delete(`/accounts/${made.id}`)).body.state).toBe('locked');
     await push(made.id);
@@ -175,6 +188,7 @@ describe('on a real server', () => {
     expect(operator.signing_keys).toMatchObject([{ public_key: added.body.signing_keys[1].public_key }]);
     const { body: sys } = await root.get(`/accounts/${operator.system_account_id}`);
     const next = await startTestCluster({
+      binary,
       operatorJwt: operator.jwt,
       systemAccount: { publicKey: sys.public_key, jwt: sys.jwt },
     });
