@@ -1,4 +1,4 @@
-import { createLog, newId, type Running, run, type Service } from '@gatehouse/kit';
+import { newId, type Running, run, type Service } from '@gatehouse/kit';
 import { eventually, startPlatform, type TestPlatform } from '@gatehouse/kit/testing';
 import { createNkey, encodeJwt, formatCreds, type Nkey } from '@gatehouse/nats-claims';
 import type { AccountSyncTable, AccountTable, OperatorTable } from '@gatehouse/schema';
@@ -127,8 +127,7 @@ export async function startSyncGround(
       ).map(({ data }) => data),
     async second(env = {}) {
       const other = captured();
-      const log = createLog({ level: process.env.TEST_LOG ?? 'silent', pretty: false });
-      const running = await run([other.service], { env: { ...platform.env, ...env }, log });
+      const running = await run([other.service], { env: { ...platform.env, ...env }, log: ctx.log });
       opened.push(() => running.stop());
       return { ...running, ctx: other.ctx() };
     },
