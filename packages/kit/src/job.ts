@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import type { Pool } from 'pg';
 import type { Context } from './service.ts';
 
 /** Work that a service does beside its requests. */
@@ -51,13 +52,43 @@ async function runOnce<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx): 
   }
 }
 
-// A session lock would outlive its holder behind a pooler in transaction mode; this one ends with its transaction.
+/**
+ * A session lock would outlive its holder behind a pooler in transaction mode; this one ends with its transaction, which
+ * idles meanwhile: so it must not be ended for that. The job's own statements need connections besides: of a pool no more
+ * than a third may be locks, or locks would wait for each other's connections.
+ */
 async function withLock<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx): Promise<void> {
-  await ctx.db.transaction().execute(async (tx) => {
-    const lock = await sql<{ held: boolean }>`
-      select pg_try_advisory_xact_lock(hashtextextended(${`gatehouse.job.${job.name}`}, 0)) as held`.execute(
-      tx,
-    );
-    if (lock.rows[0]?.held === true) await job.run(ctx);
-  });
+  const leave = await enter(ctx.pool);
+  try {
+    await ctx.db.transaction().execute(async (tx) => {
+      await sql`set local idle_in_transaction_session_timeout = 0`.execute(tx);
+      const lock = await sql<{ held: boolean }>`
+        select pg_try_advisory_xact_lock(hashtextextended(${`gatehouse.job.${job.name}`}, 0)) as held`.execute(
+        tx,
+      );
+      if (lock.rows[0]?.held === true) await job.run(ctx);
+    });
+  } finally {
+    leave();
+  }
+}
+
+interface Places {
+  free: number;
+  readonly waiting: (() => void)[];
+}
+
+const placesOf = new WeakMap<Pool, Places>();
+
+/** Waits for a place among the locks that a pool may hold; returns the way to give it back. */
+async function enter(pool: Pool): Promise<() => void> {
+  const places = placesOf.get(pool) ?? { free: Math.max(1, Math.floor(pool.options.max / 3)), waiting: [] };
+  placesOf.set(pool, places);
+  if (places.free > 0) places.free -= 1;
+  else await new Promise<void>((resolve) => places.waiting.push(resolve));
+  return () => {
+    const next = places.waiting.shift();
+    if (next === undefined) places.free += 1;
+    else next();
+  };
 }
