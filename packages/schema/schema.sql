@@ -738,7 +738,7 @@ CREATE INDEX account_by_operator ON natsid.account USING btree (operator_id, cre
 CREATE INDEX account_by_tenant ON natsid.account USING btree (tenant_id, created_at DESC, id DESC);
 CREATE INDEX account_key_by_account ON natsid.account_key USING btree (account_id, id DESC);
 CREATE UNIQUE INDEX account_key_role ON natsid.account_key USING btree (account_id, lower(role_name)) WHERE (role_name IS NOT NULL);
-CREATE UNIQUE INDEX account_name ON natsid.account USING btree (operator_id, lower(name)) WHERE (state <> 'deleted'::text);
+CREATE UNIQUE INDEX account_name ON natsid.account USING btree (operator_id, COALESCE(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), lower(name)) WHERE (state <> 'deleted'::text);
 CREATE INDEX account_sync_by_account ON natsid.account_sync USING btree (account_id);
 CREATE INDEX account_sync_due ON natsid.account_sync USING btree (cluster_id, next_at) WHERE (proven < wanted);
 CREATE INDEX account_unfinished ON natsid.account USING btree (state_due_at) WHERE (state <> 'active'::text);

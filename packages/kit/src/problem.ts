@@ -111,7 +111,6 @@ export const problems = {
     'The user is revoked',
     'Nothing is issued to it until it is restored: POST /api/nats/users/:id/restore.',
   ),
-  no_seed: kind(409, 'The seed is not held here', 'The user keeps its own key: ask for the JWT only.'),
   account_not_active: kind(
     409,
     'The account is locked or being deleted',

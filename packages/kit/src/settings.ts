@@ -9,7 +9,7 @@ export const baseSettings = {
     doc: 'Kind of deployment; production refuses missing secrets and an open metrics page.',
   }),
   GATEHOUSE_CONFIG: setting.optional({
-    doc: 'A YAML file that completes the environment, which wins; without this `config.yaml` in the working directory, if it is there. As in NIS: encryption, database, logging, server, auto_migrate; besides any setting by its name.',
+    doc: 'A YAML file that completes the environment, which wins; without this `./config.yaml` in the working directory, if it is there. As in NIS: encryption, database, logging, server, auto_migrate; besides any setting by its name.',
   }),
   HOST: setting.text({ default: '127.0.0.1', doc: 'Address to listen on; 0.0.0.0 in containers.' }),
   PORT: setting.integer({ default: 8080, min: 0, max: 65535, doc: 'Port to listen on.' }),

@@ -178,7 +178,9 @@ create table natsid.account (
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now()
 );
-create unique index account_name on natsid.account (operator_id, lower(name)) where state <> 'deleted';
+-- Of one owner: a tenant must not learn from a refusal which names another has.
+create unique index account_name on natsid.account
+  (operator_id, coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'), lower(name)) where state <> 'deleted';
 create index account_by_operator on natsid.account (operator_id, created_at desc, id desc);
 create index account_by_tenant on natsid.account (tenant_id, created_at desc, id desc);
 create index account_by_age on natsid.account (created_at desc, id desc);

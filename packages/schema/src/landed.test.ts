@@ -16,7 +16,7 @@ it('a migration that has landed is never edited, renamed or reordered', () => {
       "0004-audit b0aa6621ca5f85d1",
       "0005-auth-administration 0521d636f9b0298d",
       "0006-audit-event-id df4b587b13deba94",
-      "0007-nats-identity b7a959c2c139df63",
+      "0007-nats-identity 40cb1fe7532d655e",
     ]
   `);
 });

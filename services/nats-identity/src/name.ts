@@ -2,14 +2,15 @@ import Type from 'typebox';
 
 /**
  * A name of an operator, account, role, user or cluster: printable, and without space around it. What steers a terminal,
- * breaks a line, or cannot be seen (controls, bidirectional marks, zero-width characters) is refused. Still no name is
- * ever a part of a path or a subject: it may hold dots, slashes and `$`.
+ * breaks a line, or cannot be seen (controls, bidirectional marks, zero-width characters) is refused. It may hold dots,
+ * slashes and `$`: no name is ever a part of a path. But servers fill names into the subjects of roles (`{{name()}}`) as
+ * they are: one with a wildcard for a token would open more than the role says.
  */
 export const NameText = Type.String({
   minLength: 1,
   maxLength: 128,
-  pattern: '^(?!\\s)[^\\p{C}\\p{Zl}\\p{Zp}]+(?<!\\s)$',
-  description: 'Printable, at most 128 characters; compared without case.',
+  pattern: '^(?!\\s)(?!(?:.*[\\s.])?[*>](?:[\\s.]|$))[^\\p{C}\\p{Zl}\\p{Zp}]+(?<!\\s)$',
+  description: 'Printable, at most 128 characters, no `*` or `>` for a token; compared without case.',
 });
 
 /** The public key of an account as callers send it. */

@@ -1,6 +1,7 @@
 import { AccountClaims, completeAccountClaims, validateAccountClaims } from '@gatehouse/nats-claims';
 import type { JsonObject } from '@gatehouse/schema';
 import { checkedClaims } from '../claim-check.ts';
+import { wildcardTags } from '../tag.ts';
 
 /** What an account's claims are checked with. */
 export interface AccountCheck {
@@ -30,7 +31,10 @@ export function checkedAccountClaims({
     schema: AccountClaims,
     before,
     after: fillable ? { ...completeAccountClaims(after as AccountClaims) } : after,
-    rules: (claims) => validateAccountClaims(claims as AccountClaims, about),
+    rules: (claims) => [
+      ...validateAccountClaims(claims as AccountClaims, about),
+      ...wildcardTags(claims.tags, before.tags),
+    ],
   });
 }
 

@@ -5,7 +5,7 @@ import type { SyncReport } from './sync-look.ts';
 export type { SyncReport } from './sync-look.ts';
 
 /** Longer than a look at ten thousand accounts takes, shorter than clients wait. */
-const WAIT_MS = 25_000;
+const WAIT_MS = 10_000;
 const POLL_MS = 100;
 
 /**

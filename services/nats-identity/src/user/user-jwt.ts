@@ -10,6 +10,7 @@ import {
 import type { JsonObject } from '@gatehouse/schema';
 import { checkedClaims } from '../claim-check.ts';
 import { bearerRefused } from '../role/scope.ts';
+import { wildcardTags } from '../tag.ts';
 
 /** A greater JWT does not fit into the CONNECT line of a server as shipped (nats-protocol, fact 8). */
 export const USER_JWT_BYTES_MAX = 3_400;
@@ -73,6 +74,7 @@ export function checkedUserClaims(
     after: claims,
     rules: (whole) => [
       ...validateUserClaims(whole as UserClaims, { scoped }),
+      ...wildcardTags(whole.tags, about.before?.tags),
       ...(about.disallowBearer && whole.bearer_token === true ? [bearerRefused] : []),
     ],
   });
