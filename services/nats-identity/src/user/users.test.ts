@@ -43,6 +43,24 @@ describe('a user', () => {
     expect([made.status, made.body.role, made.body.claims]).toEqual([201, role.name, { tags: ['team:red'] }]);
   });
 
+  test('has no name and no tag that a role would fill in as a wildcard', async () => {
+    const make = (about: object) => ground.ask('POST', '/users', { account_id: accountId, ...about });
+    for (const name of ['*', '>', 'a.*', 'a.>', '*.a', 'a > b'])
+      expect(code(await make({ name })), name).toEqual([400, 'invalid_request']);
+    for (const tag of ['>', 'area:*', 'area:eu.>', 'area:*.eu'])
+      expect(code(await make({ name: 'tagged', claims: { tags: [tag] } })), tag).toEqual([
+        400,
+        'invalid_claims',
+      ]);
+    const user = await ground.user(accountId, { name: 'a*b <c>', claims: { tags: ['area:a*b'] } });
+    expect(code(await patch(user.id, { name: 'orders.>' }))).toEqual([400, 'invalid_request']);
+    expect(code(await patch(user.id, { claims: { tags: ['*'] } }))).toEqual([400, 'invalid_claims']);
+    expect(code(await ground.ask('PATCH', `/accounts/${accountId}`, { claims: { tags: ['*'] } }))).toEqual([
+      400,
+      'invalid_claims',
+    ]);
+  });
+
   test('that gets a role loses its own permissions; one that leaves it needs some', async () => {
     const role = await ground.role(accountId);
     const user = await ground.user(accountId, { claims: { pub: { allow: ['a'] }, tags: ['x'] } });
