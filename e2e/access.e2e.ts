@@ -7,11 +7,14 @@ let platform: Platform;
 let operations: Operation[];
 let person: Person;
 let foreignAdmin: string;
+/** Ids of NATS objects of the person's tenant, by the route that names them. */
+let nats: Record<string, string>;
 
 beforeAll(async () => {
   platform = await startPlatform();
   operations = await operationsOf(platform.api);
   person = await newPerson(platform.api);
+  nats = await natsObjectsOf(person.tenant_id);
   foreignAdmin = await adminOf(await newTenant(platform, 'foreign'));
 });
 afterAll(() => platform?.close());
@@ -27,6 +30,21 @@ async function adminOf(tenant_id: string): Promise<string> {
   expect(answer.status, answer.text).toBeLessThan(300);
   const { email, password } = made;
   return (await signIn(platform.api, { email, password, tenant_id })).access_token;
+}
+
+async function natsObjectsOf(tenant_id: string): Promise<Record<string, string>> {
+  const token = await platform.adminToken();
+  const make = async (kind: string, about: object): Promise<string> => {
+    const answer = await platform.api.post(`/api/nats/${kind}`, about, { token });
+    expect(answer.status, answer.text).toBe(201);
+    return answer.body.id;
+  };
+  const account_id = await make('accounts', { tenant_id, name: 'theirs' });
+  return {
+    '/api/nats/accounts': account_id,
+    '/api/nats/roles': await make('roles', { account_id, name: 'theirs' }),
+    '/api/nats/users': await make('users', { account_id, name: 'theirs' }),
+  };
 }
 
 const send = (
@@ -83,6 +101,7 @@ describe('family 3: access', () => {
     const targets: Record<string, string> = {
       '/api/admin/users': person.user_id,
       '/api/auth/sessions': person.session_id,
+      ...nats,
     };
     const named = operations.filter(
       ({ pathParameters, access }) =>
@@ -93,18 +112,26 @@ describe('family 3: access', () => {
       const id = Object.entries(targets).find(([prefix]) => operation.path.startsWith(prefix))?.[1];
       const values = id === undefined ? {} : { id, user_id: id, session_id: id };
       const answer = await send(operation, foreignAdmin, values);
-      expect({ path: operation.path, status: answer.status }).toEqual({ path: operation.path, status: 404 });
+      expect({ path: operation.path, status: answer.status }, answer.text).toEqual({
+        path: operation.path,
+        status: 404,
+      });
     }
     expect((await platform.api.get('/api/auth/me', { token: person.access_token })).status).toBe(200);
+    const token = await platform.adminToken();
+    for (const [path, id] of Object.entries(nats))
+      expect((await platform.api.get(`${path}/${id}`, { token })).body).toMatchObject({ name: 'theirs' });
   });
 
   it("lists never show another tenant's rows, asked for or not", async () => {
     for (const operation of operations.filter(
-      ({ method, access, query }) => method === 'GET' && access === 'admin' && query.includes('limit'),
+      ({ method, access, query, pathParameters }) =>
+        method === 'GET' && access === 'admin' && query.includes('limit') && pathParameters.length === 0,
     )) {
       const own = await send(operation, foreignAdmin, {}, '?limit=200');
       expect(own.status, own.text).toBe(200);
-      expect(JSON.stringify(own.body)).not.toContain(person.user_id);
+      for (const id of [person.user_id, ...Object.values(nats)])
+        expect(JSON.stringify(own.body)).not.toContain(id);
       if (!operation.query.includes('tenant_id')) continue;
       const foreign = await send(operation, foreignAdmin, {}, `?tenant_id=${person.tenant_id}`);
       expect({ path: operation.path, status: foreign.status }).toEqual({ path: operation.path, status: 404 });

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Api } from '@gatehouse/kit/testing';
 import { goodPassword } from '@gatehouse/kit/testing';
+import { createNkey, type NkeyKind } from '@gatehouse/nats-claims';
+
+const nkeys: Readonly<Record<string, NkeyKind>> = { A: 'account', O: 'operator', U: 'user' };
 
 interface Schema {
   readonly type?: string;
@@ -21,6 +24,7 @@ export interface Operation {
   readonly body: Schema | undefined;
   readonly query: readonly string[];
   readonly pathParameters: readonly string[];
+  readonly pathSchemas: Readonly<Record<string, Schema>>;
   /** Statuses that the document declares. */
   readonly statuses: readonly number[];
 }
@@ -38,7 +42,8 @@ export async function operationsOf(api: Api): Promise<Operation[]> {
 }
 
 function operation(path: string, method: string, about: Record<string, unknown>): Operation {
-  const parameters = (about.parameters ?? []) as { name: string; in: string }[];
+  const parameters = (about.parameters ?? []) as { name: string; in: string; schema?: Schema }[];
+  const inPath = parameters.filter((one) => one.in === 'path');
   const content = (about.requestBody as { content?: Record<string, { schema: Schema }> } | undefined)
     ?.content;
   return {
@@ -47,14 +52,18 @@ function operation(path: string, method: string, about: Record<string, unknown>)
     access: (about['x-access'] ?? 'public') as Operation['access'],
     body: content?.['application/json']?.schema,
     query: parameters.filter((one) => one.in === 'query').map(({ name }) => name),
-    pathParameters: parameters.filter((one) => one.in === 'path').map(({ name }) => name),
+    pathParameters: inPath.map(({ name }) => name),
+    pathSchemas: Object.fromEntries(inPath.map(({ name, schema }) => [name, schema ?? {}])),
     statuses: Object.keys((about.responses ?? {}) as object).map(Number),
   };
 }
 
-/** The path with an id of nobody in each place, or with the given values. */
+/** The path with an id or key of nobody in each place, or with the given values. */
 export function pathOf(operation: Operation, values: Readonly<Record<string, string>> = {}): string {
-  return operation.path.replace(/\{([a-z_]+)\}/g, (_, name: string) => values[name] ?? randomUUID());
+  return operation.path.replace(
+    /\{([a-z_]+)\}/g,
+    (_, name: string) => values[name] ?? ofNobody(operation.pathSchemas[name]),
+  );
 }
 
 const byName: Readonly<Record<string, () => unknown>> = {
@@ -65,6 +74,8 @@ const byName: Readonly<Record<string, () => unknown>> = {
   reason: () => 'a test',
   refresh_token: () => 'A'.repeat(43),
 };
+
+const ofNobody = (schema: Schema = {}): string => publicKeyFor(schema) ?? randomUUID();
 
 /** A body that the schema takes. */
 export function sampleOf(schema: Schema): Record<string, unknown> {
@@ -84,5 +95,10 @@ function sampleValue(name: string, schema: Schema): unknown {
   if (schema.type === 'boolean') return true;
   if (schema.type === 'integer' || schema.type === 'number') return 1;
   if (schema.pattern?.includes('{8}-')) return randomUUID();
-  return 'sample';
+  return publicKeyFor(schema) ?? 'sample';
+}
+
+function publicKeyFor({ pattern = '' }: Schema): string | undefined {
+  const letter = /([AOU])\[A-Z2-7\]\{55\}/.exec(pattern)?.[1];
+  return letter === undefined ? undefined : createNkey(nkeys[letter] ?? 'user').publicKey;
 }

@@ -44,9 +44,14 @@ export async function testDatabase(): Promise<TestDatabase> {
     query: async (text, values = []) => (await pool.query(text, [...values])).rows,
     async drop() {
       await pool.end();
-      await once(server, `drop database if exists ${name} with (force)`);
+      await dropDatabase(server, name);
     },
   };
+}
+
+// Autovacuum may be in it, which only a superuser may end: it is done in a moment.
+async function dropDatabase(server: string, name: string): Promise<void> {
+  await eventually(() => once(server, `drop database if exists ${name} with (force)`));
 }
 
 function required(name: string): string {

@@ -44,6 +44,19 @@ const once = async (url: string, text: string, values?: unknown[]): Promise<Reco
   }
 };
 
+/** Autovacuum may be in it, which only a superuser may end: it is done in a moment. */
+const dropDatabase = async (server: string, name: string): Promise<void> => {
+  for (const until = performance.now() + 10_000; ; ) {
+    try {
+      await once(server, `drop database if exists ${name} with (force)`);
+      return;
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+};
+
 /** A new, empty database for one test file. */
 export const createTestDatabase = async (): Promise<TestDatabase> => {
   const server = testServerUrl();
@@ -55,7 +68,7 @@ export const createTestDatabase = async (): Promise<TestDatabase> => {
     url,
     query: (text, values) => once(url, text, values),
     drop: async () => {
-      await once(server, `drop database if exists ${name} with (force)`);
+      await dropDatabase(server, name);
     },
   };
 };

@@ -14,7 +14,12 @@ const nowhere = 'http://127.0.0.1:9';
 describe('the documents', () => {
   let platform: TestPlatform;
   beforeAll(async () => {
-    platform = await startPlatform([gateway], { AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere });
+    platform = await startPlatform([gateway], {
+      AUTH_URL: nowhere,
+      TOKEN_URL: nowhere,
+      AUDIT_URL: nowhere,
+      NATS_IDENTITY_URL: nowhere,
+    });
   });
   afterAll(() => platform?.close());
 

@@ -4,7 +4,7 @@ import { gateway } from './service.ts';
 
 /** Where nobody listens: these tests are about what the gateway answers by itself. */
 const nowhere = 'http://127.0.0.1:9';
-const elsewhere = { AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere };
+const elsewhere = { AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere, NATS_IDENTITY_URL: nowhere };
 const listed = 'https://app.example.com';
 
 describe('the edge', () => {
@@ -132,6 +132,7 @@ describe('the edge', () => {
         gateway: 'healthy',
         auth: 'unhealthy',
         token: 'unhealthy',
+        'nats-identity': 'unhealthy',
         audit: 'unhealthy',
       });
       for (const one of body.components) expect(one.latency_ms).toBeGreaterThanOrEqual(0);

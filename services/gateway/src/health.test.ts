@@ -5,7 +5,7 @@ import { overall } from './health.ts';
 import { gateway } from './service.ts';
 
 const nowhere = 'http://127.0.0.1:9';
-const elsewhere = { AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere };
+const elsewhere = { AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere, NATS_IDENTITY_URL: nowhere };
 
 describe('the state of the platform', () => {
   const one = (name: string, status: 'healthy' | 'degraded' | 'unhealthy') => ({

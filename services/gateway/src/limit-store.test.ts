@@ -36,7 +36,7 @@ describe('the shared store of the limits (attacks.md hard case 13)', () => {
 
   async function start(redisUrl: string): Promise<TestPlatform> {
     const platform = await startPlatform([gateway], {
-      ...{ AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere },
+      ...{ AUTH_URL: nowhere, TOKEN_URL: nowhere, AUDIT_URL: nowhere, NATS_IDENTITY_URL: nowhere },
       ...{ RATE_LIMIT_ENABLED: 'true', RATE_LIMIT_LOGIN_MAX: '6', RATE_LIMIT_REDIS_URL: redisUrl },
     });
     open.push(platform);

@@ -8,6 +8,7 @@ const limited = {
   AUTH_URL: nowhere,
   TOKEN_URL: nowhere,
   AUDIT_URL: nowhere,
+  NATS_IDENTITY_URL: nowhere,
   RATE_LIMIT_ENABLED: 'true',
   RATE_LIMIT_LOGIN_MAX: '3',
   RATE_LIMIT_REFRESH_MAX: '5',

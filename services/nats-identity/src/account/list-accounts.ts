@@ -1,4 +1,4 @@
-import { page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { Problem, page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
 import type { AccountState, NatsidDatabase } from '@gatehouse/schema';
 import { type Kysely, sql } from 'kysely';
 import Type from 'typebox';
@@ -64,12 +64,13 @@ export const listAccounts = route({
     'An ADMIN sees those of the own tenant. Tombstones of deleted accounts are shown when `state` asks for them.',
   query: Query,
   answer: pageOf(AccountView),
-  problems: ['bad_cursor'],
+  problems: ['bad_cursor', 'not_found'],
   run:
     (ctx) =>
     async ({ principal, query }) => {
       const own = visibleTenant(principal);
       const asked = query.tenant_id?.toLowerCase();
+      if (own !== undefined && asked !== undefined && asked !== own) throw new Problem('not_found');
       const operatorId = query.operator_id?.toLowerCase();
       const { q, tag, state } = query;
       const binding = {

@@ -1,4 +1,4 @@
-import { page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { Problem, page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { route } from '../context.ts';
@@ -18,12 +18,13 @@ export const listAllowances = route({
   description: 'An ADMIN sees those of the own tenant.',
   query: Query,
   answer: pageOf(AllowanceView),
-  problems: ['bad_cursor'],
+  problems: ['bad_cursor', 'not_found'],
   run:
     (ctx) =>
     async ({ principal, query }) => {
       const own = visibleTenant(principal);
       const tenantId = query.tenant_id?.toLowerCase();
+      if (own !== undefined && tenantId !== undefined && tenantId !== own) throw new Problem('not_found');
       const operatorId = query.operator_id?.toLowerCase();
       const binding = { list: 'natsid.allowances', tenantId: own, filters: { tenantId, operatorId } };
       const request = readPage(ctx.secrets.cursorKey, query, binding);
