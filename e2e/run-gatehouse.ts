@@ -36,6 +36,7 @@ export function gatehouseFor(platform: () => Platform): Gatehouse {
     const child = spawn(process.execPath, [join(repositoryRoot, 'packages/cli/src/main.ts'), ...args], {
       env: {
         PATH: process.env.PATH,
+        NODE_COMPILE_CACHE: join(repositoryRoot, '.local/compile-cache'),
         GATEHOUSE_URL: platform().url,
         GATEHOUSE_SESSION_FILE: sessions,
         DATABASE_URL: platform().databaseUrl,
