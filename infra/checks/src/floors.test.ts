@@ -9,6 +9,7 @@ const floors: Readonly<Record<string, number>> = {
   '@gatehouse/events': 0,
   '@gatehouse/schema': 0,
   '@gatehouse/nats-claims': 0,
+  '@gatehouse/audit-chain': 0,
   '@gatehouse/embedded': 1,
   '@gatehouse/kit': 2,
   '@gatehouse/gateway': 3,
