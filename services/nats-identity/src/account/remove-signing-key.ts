@@ -14,6 +14,7 @@ import {
 } from '../change.ts';
 import { type NatsIdentityContext, type NatsidTransaction, route } from '../context.ts';
 import { AccountKeyText } from '../name.ts';
+import { markIssuedBy } from '../revocation/revoke.ts';
 import { lockAccount } from '../visible.ts';
 import { AccountChanged, accountDetail } from './account-view.ts';
 
@@ -55,7 +56,7 @@ async function remove(tx: NatsidTransaction, ctx: NatsIdentityContext, call: Rem
     throw new Problem('key_in_use', { detail: 'It is the key of a role: delete the role.' });
   await tx.deleteFrom('account_key').where('id', '=', key.id).execute();
   if (key.secret_id !== null) await tx.deleteFrom('secret').where('id', '=', key.secret_id).execute();
-  const users = await closeOut(tx, before.id, key.public_key);
+  const { users } = await markIssuedBy(tx, before.id, key.public_key);
   await tx
     .updateTable('account')
     .set({ revision: sql<number>`revision + 1` })
@@ -79,18 +80,4 @@ async function remove(tx: NatsidTransaction, ctx: NatsIdentityContext, call: Rem
       clusters: await clusterCount(tx, account.operator_id),
     }),
   };
-}
-
-/** The ledger says that what the key signed works no more. How many users that reaches. */
-async function closeOut(tx: NatsidTransaction, accountId: string, publicKey: string): Promise<number> {
-  const closed = await tx
-    .updateTable('credential')
-    .set({ revoked_at: sql<Date>`now()` })
-    .where('account_id', '=', accountId)
-    .where('issuer_key', '=', publicKey)
-    .where('revoked_at', 'is', null)
-    .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', sql<Date>`now()`)]))
-    .returning('user_id')
-    .execute();
-  return new Set(closed.map(({ user_id }) => user_id)).size;
 }
