@@ -54,8 +54,6 @@ test('a question that would take for ever is given up, and said to be', () => {
   const names = (bits: number, last: string) =>
     [...Array.from({ length: 14 }, (_, bit) => ((bits >> bit) & 1 ? '*' : 'a')), last].join('.');
   for (let bits = 0; bits < 2 ** 14; bits += 1) set.add(names(bits, 'end'), bits);
-  const start = performance.now();
   for (let index = 0; index < 5000; index += 1) set.coverOf(names(0, `other${index}`), -1);
   expect(set.exhausted).toBe(true);
-  expect(performance.now() - start).toBeLessThan(5000);
 });

@@ -72,8 +72,6 @@ test('no permissions at all stay none', () => {
 test('more combinations than a server takes are not made', () => {
   const tags = Array.from({ length: 128 }, (_, index) => `k:${index}`);
   const many = { ...about, user: { ...about.user, tags } };
-  const start = performance.now();
   const preview = previewTemplate({ pub: { allow: ['{{tag(k)}}.{{tag(K)}}.{{Tag(k)}}.{{TAG(k)}}'] } }, many);
   expect(preview.refused).toContain('pub.allow[0]');
-  expect(performance.now() - start).toBeLessThan(1000);
 });
