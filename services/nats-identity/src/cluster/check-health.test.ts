@@ -29,7 +29,7 @@ const causes = (...patterns: RegExp[]) =>
     expect(health.causes).toEqual(patterns.map((pattern) => expect.stringMatching(pattern)));
     expect(found.healthy).toBe(patterns.length === 0);
     return health;
-  }, 30_000);
+  }, 60_000);
 
 const metric = async (name: string) => {
   const found = (await ground.ctx.metrics.registry.getMetricsAsJSON()).find((one) => one.name === name);
@@ -86,14 +86,20 @@ describe('the health of a cluster', () => {
     await eventually(async () => expect(await metric('nis_clusters_healthy')).toBe(0));
     const before = (await cluster()).checked_at;
     await eventually(async () => (await cluster()).checked_at?.getTime() !== before?.getTime());
-    expect(await ground.events('natsid.cluster.unhealthy')).toMatchObject([
-      { cluster: 'C', causes: [expect.stringContaining('s1')] },
-    ]);
+    // Many looks, one event: what is told is the change. JetStream may look for a new leader meanwhile and say so too.
+    const [told, ...more] = await ground.events('natsid.cluster.unhealthy');
+    expect(told).toMatchObject({
+      cluster: 'C',
+      causes: expect.arrayContaining([expect.stringContaining('server s1 of 3')]),
+    });
+    expect(more).toEqual([]);
     await away?.start();
     await causes();
-    expect(await ground.events('natsid.cluster.recovered')).toMatchObject([{ cluster: 'C' }]);
-    expect(await ground.events('natsid.cluster.unhealthy')).toHaveLength(1);
-  }, 90_000);
+    // One for one, also when JetStream was unwell once more before all was well.
+    const recovered = await ground.events('natsid.cluster.recovered');
+    expect(recovered[0]).toMatchObject({ cluster: 'C' });
+    expect(await ground.events('natsid.cluster.unhealthy')).toHaveLength(recovered.length);
+  }, 180_000);
 
   it('lets a new operator key sign only when every server was started with it', async () => {
     const { ctx, operator } = ground;
@@ -132,7 +138,7 @@ describe('the health of a cluster', () => {
     const signed = await ground.addAccount();
     expect(signed.issuer_key).toBe(key);
     await ground.proven(signed.id, 30_000);
-  }, 150_000);
+  }, 300_000);
 
   it('says why nobody is let in, while other clusters are looked at in time', async () => {
     const { ctx, operator } = ground;
