@@ -1,4 +1,4 @@
-import { connect } from '@gatehouse/schema';
+import { connect, type SchemaName } from '@gatehouse/schema';
 import type { Kysely } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
 import type { Log } from './log.ts';
@@ -13,6 +13,15 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** The Postgres schema of each service; its role is named after the schema. */
+const schemaOf: Readonly<Record<ServiceName, SchemaName>> = {
+  gateway: 'gateway',
+  auth: 'auth',
+  token: 'token',
+  'nats-identity': 'natsid',
+  audit: 'audit',
+};
+
 /** Whose pool, and the server settings of its connections. */
 export interface DatabaseOwner {
   readonly name: ServiceName;
@@ -24,7 +33,7 @@ export function openDatabase(owner: DatabaseOwner, config: BaseConfig, log: Log,
   const service = owner.name;
   const opened = connect<unknown>({
     url: config.DATABASE_URL,
-    service: service === 'nats-identity' ? 'natsid' : service,
+    service: schemaOf[service],
     poolMax: config.DATABASE_POOL_MAX,
     applicationName: `gatehouse-${service}`,
     settings: owner.databaseSettings,

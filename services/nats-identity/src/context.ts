@@ -1,11 +1,4 @@
-import {
-  type Answer,
-  answersOf,
-  type Context,
-  type JobDefinition,
-  type Route,
-  routesOf,
-} from '@gatehouse/kit';
+import { answersOf, type Context, type JobDefinition, type Route, routesOf } from '@gatehouse/kit';
 import type { NatsidDatabase } from '@gatehouse/schema';
 import type { Transaction } from 'kysely';
 import type { NatsIdentityConfig } from './settings.ts';
@@ -39,7 +32,6 @@ export type NatsIdentityContext = NatsIdentityBase & NatsIdentityParts;
 export type NatsidTransaction = Transaction<NatsidDatabase>;
 export type NatsIdentityJob = JobDefinition<NatsIdentityContext>;
 export type NatsIdentityRoute = Route<NatsIdentityContext>;
-export type NatsIdentityAnswer = Answer<NatsIdentityContext>;
 
 export const route = routesOf<NatsIdentityContext>();
 export const answer = answersOf<NatsIdentityContext>();

@@ -88,17 +88,15 @@ describe('the health of a cluster', () => {
     await eventually(async () => (await cluster()).checked_at?.getTime() !== before?.getTime());
     // Many looks, one event: what is told is the change. JetStream may look for a new leader meanwhile and say so too.
     const [told, ...more] = await ground.events('natsid.cluster.unhealthy');
-    expect(told).toMatchObject({
-      cluster: 'C',
-      causes: expect.arrayContaining([expect.stringContaining('server s1 of 3')]),
-    });
+    expect(told).toMatchObject({ cluster: 'C' });
+    const [first, ...others] = (told as { causes: string[] }).causes;
+    expect(first).toMatch(/^server s1 of 3 does not answer/);
+    for (const cause of others) expect(cause).toContain('JetStream is not current with the meta leader');
     expect(more).toEqual([]);
     await away?.start();
     await causes();
-    // One for one, also when JetStream was unwell once more before all was well.
-    const recovered = await ground.events('natsid.cluster.recovered');
-    expect(recovered[0]).toMatchObject({ cluster: 'C' });
-    expect(await ground.events('natsid.cluster.unhealthy')).toHaveLength(recovered.length);
+    expect(await ground.events('natsid.cluster.recovered')).toMatchObject([{ cluster: 'C' }]);
+    expect(await ground.events('natsid.cluster.unhealthy')).toHaveLength(1);
   }, 180_000);
 
   it('lets a new operator key sign only when every server was started with it', async () => {

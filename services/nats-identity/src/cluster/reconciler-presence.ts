@@ -67,11 +67,6 @@ export const distrusting = ({ servers, trust }: Presence, issuer: string): strin
 /** Servers whose name is their id, a new one each start, cannot be waited for: nobody with that name comes back. */
 const UNNAMED_FORGOTTEN_AFTER = '10 minutes';
 
-/** What is known of servers that do not answer. */
-export interface Absent {
-  readonly names: readonly string[];
-}
-
 /**
  * Writes down who is there; says who was once there and is not. `stateOf` judges those that answer; whoever failed an
  * account that is still not proven is out of step too.

@@ -179,6 +179,19 @@ describe('credentials', () => {
     expect(claimsOf(jwt).iat).toBe(claimsOf(account.jwt).nats.revocations[user.public_key] + 1);
   });
 
+  test('that need a signing key made first: a dry run makes none, the issue does', async () => {
+    const account = await ground.account();
+    const user = await ground.user(account.id);
+    await rows('delete from natsid.account_key where account_id = $1', [account.id]);
+    const keys = () => rows('select id from natsid.account_key where account_id = $1', [account.id]);
+    const dry = await ground.ok('POST', `/users/${user.id}/credentials?dry_run=true`, {});
+    expect(dry).toMatchObject({ creds: null, jwt: null, change: { dry_run: true } });
+    expect(await keys()).toEqual([]);
+    expect(await states(user.id)).toEqual([]);
+    expect((await ground.ask('POST', `/users/${user.id}/credentials`, {})).status).toBe(201);
+    expect(await keys()).toHaveLength(1);
+  });
+
   test('of a dry run are checked and neither written nor handed out', async () => {
     const user = await ground.user(accountId);
     const answer = await ground.ok('POST', `/users/${user.id}/credentials?dry_run=true`, {});

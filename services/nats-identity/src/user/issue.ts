@@ -1,7 +1,8 @@
 import { EVENT_LANE, eventJson, newId, Problem } from '@gatehouse/kit';
 import { credsText, jwtHash } from '@gatehouse/nats-claims';
+import { CompiledQuery } from 'kysely';
 import { accountSigner } from '../account/signer.ts';
-import { actedBy, type ChangeCall } from '../change.ts';
+import { actedBy, type ChangeCall, inChange } from '../change.ts';
 import type { NatsIdentityContext } from '../context.ts';
 import { visibleTenant } from '../visible.ts';
 import type { CredentialView } from './credential-view.ts';
@@ -88,6 +89,7 @@ export function createIssuer(ctx: NatsIdentityContext): Issuer {
         const facts = await read(order.userId.toLowerCase());
         if (facts === undefined || !isVisible(facts, tenant)) throw new Problem('not_found');
         refuseUnissuable(facts);
+        if (facts.signer_id === null && order.dryRun) return tryWithNewSigner(ctx, order, make);
         if (facts.signer_id === null) {
           await makeSigner(ctx, facts.account_id);
           continue;
@@ -111,6 +113,25 @@ const isVisible = (facts: IssueFacts, tenant: string | undefined): boolean =>
 async function makeSigner(ctx: NatsIdentityContext, accountId: string): Promise<void> {
   await ctx.db.transaction().execute((tx) => accountSigner(tx, ctx, accountId));
   ctx.reconciler.poke();
+}
+
+/** What an issue would be that needs a signing key made first; the key goes with the transaction. */
+async function tryWithNewSigner(
+  ctx: NatsIdentityContext,
+  order: IssueOrder,
+  make: Issuer['make'],
+): Promise<Issued> {
+  return inChange(ctx, { dry_run: 'true' }, async (tx) => {
+    const facts = async () => {
+      const query = CompiledQuery.raw(factsSql, [[order.userId.toLowerCase()]]);
+      const { rows } = await tx.executeQuery<IssueFacts>(query);
+      if (rows[0] === undefined) throw new Problem('not_found');
+      return rows[0];
+    };
+    await accountSigner(tx, ctx, (await facts()).account_id);
+    const { record: _, ...issued } = make(await facts(), order);
+    return issued;
+  });
 }
 
 function makeIssue(
