@@ -20,7 +20,10 @@ export interface Operation {
   readonly method: string;
   /** As in the document: `/api/admin/users/{id}`. */
   readonly path: string;
-  readonly access: 'public' | 'user' | 'admin' | 'platform';
+  /** `public`, `user`, or the permission that it needs. */
+  readonly access: string;
+  /** The roles that hold that permission; none for public routes and those of every user. */
+  readonly roles: readonly string[];
   readonly body: Schema | undefined;
   readonly query: readonly string[];
   readonly pathParameters: readonly string[];
@@ -49,7 +52,8 @@ function operation(path: string, method: string, about: Record<string, unknown>)
   return {
     method: method.toUpperCase(),
     path,
-    access: (about['x-access'] ?? 'public') as Operation['access'],
+    access: (about['x-access'] ?? 'public') as string,
+    roles: (about['x-roles'] ?? []) as string[],
     body: content?.['application/json']?.schema,
     query: parameters.filter((one) => one.in === 'query').map(({ name }) => name),
     pathParameters: inPath.map(({ name }) => name),

@@ -69,9 +69,10 @@ create table auth.tenant (
   synced_version bigint not null default 0,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  delete_after timestamp with time zone,
   constraint tenant_check CHECK ((synced_version <= version)),
   constraint tenant_pkey PRIMARY KEY (id),
-  constraint tenant_registration_check CHECK ((registration = ANY (ARRAY['open'::text, 'closed'::text]))),
+  constraint tenant_registration_check CHECK ((registration = ANY (ARRAY['open'::text, 'application'::text, 'invite'::text, 'closed'::text]))),
   constraint tenant_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
 );
 create table auth.user_account (
@@ -90,8 +91,8 @@ create table auth.user_account (
   constraint user_account_check CHECK ((synced_version <= version)),
   constraint user_account_email_check CHECK (((length(email) >= 3) AND (length(email) <= 320))),
   constraint user_account_pkey PRIMARY KEY (id),
-  constraint user_account_role_check CHECK ((role = ANY (ARRAY['USER'::text, 'ADMIN'::text, 'PLATFORM_ADMIN'::text]))),
-  constraint user_account_status_check CHECK ((status = ANY (ARRAY['active'::text, 'locked'::text, 'disabled'::text]))),
+  constraint user_account_role_check CHECK ((role = ANY (ARRAY['USER'::text, 'SUPPORT'::text, 'AUDITOR'::text, 'ADMIN'::text, 'PLATFORM_ADMIN'::text]))),
+  constraint user_account_status_check CHECK ((status = ANY (ARRAY['active'::text, 'locked'::text, 'disabled'::text, 'deleted'::text]))),
   constraint user_account_tenant_id_email_key UNIQUE (tenant_id, email),
   constraint user_account_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES auth.tenant(id)
 );
@@ -102,8 +103,11 @@ CREATE INDEX lockout_window ON auth.lockout USING btree (window_started_at);
 CREATE INDEX outbox_pending ON auth.outbox USING btree (lane, id) WHERE (published_at IS NULL);
 CREATE INDEX outbox_published ON auth.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
 CREATE INDEX session_end_age ON auth.session_end USING btree (created_at);
+CREATE INDEX tenant_deletion ON auth.tenant USING btree (delete_after) WHERE (delete_after IS NOT NULL);
 CREATE INDEX tenant_unsynced ON auth.tenant USING btree (id) WHERE (synced_version < version);
 CREATE INDEX user_account_administrator ON auth.user_account USING btree (tenant_id, role) WHERE (role <> 'USER'::text);
+CREATE INDEX user_account_deleted ON auth.user_account USING btree (id) WHERE (status = 'deleted'::text);
+CREATE INDEX user_account_email ON auth.user_account USING btree (email text_pattern_ops, id);
 CREATE INDEX user_account_newest ON auth.user_account USING btree (created_at, id);
 CREATE INDEX user_account_newest_of_tenant ON auth.user_account USING btree (tenant_id, created_at, id);
 CREATE INDEX user_account_unsynced ON auth.user_account USING btree (id) WHERE (synced_version < version);
@@ -228,6 +232,8 @@ CREATE INDEX refresh_token_expiry ON token.refresh_token USING brin (expires_at)
 CREATE INDEX session_expiry ON token.session USING btree (expires_at);
 CREATE INDEX session_live_by_tenant ON token.session USING btree (tenant_id) WHERE (revoked_at IS NULL);
 CREATE INDEX session_live_by_user ON token.session USING btree (user_id) WHERE (revoked_at IS NULL);
+CREATE INDEX session_newest ON token.session USING btree (created_at DESC, id DESC);
+CREATE INDEX session_newest_of_tenant ON token.session USING btree (tenant_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX signing_key_single ON token.signing_key USING btree (state) WHERE (state = ANY (ARRAY['next'::text, 'current'::text]));
 
 grant delete, insert, select, update on token.dead_letter to gatehouse_token;
@@ -247,6 +253,24 @@ alter default privileges in schema token grant usage on sequences to gatehouse_t
 
 grant usage on schema audit to gatehouse_audit;
 
+create table audit.chain (
+  chain text not null,
+  sequence bigint not null,
+  hash bytea not null,
+  recorded_at timestamp(3) with time zone not null,
+  dropped_sequence bigint not null default 0,
+  dropped_hash bytea not null,
+  constraint chain_pkey PRIMARY KEY (chain)
+) with (fillfactor=50);
+create table audit.checkpoint (
+  size bigint not null,
+  roots bytea[] not null,
+  root bytea not null,
+  events bigint not null,
+  note text not null,
+  signed_at timestamp(3) with time zone not null,
+  constraint checkpoint_pkey PRIMARY KEY (size)
+);
 create table audit.dead_letter (
   id uuid not null default gen_random_uuid(),
   consumer text not null,
@@ -262,7 +286,10 @@ create table audit.dead_letter (
   constraint dead_letter_pkey PRIMARY KEY (id)
 );
 create table audit.event (
+  chain text not null,
+  sequence bigint not null,
   id uuid not null,
+  recorded_at timestamp(3) with time zone not null,
   occurred_at timestamp(3) with time zone not null,
   type text not null,
   severity text not null,
@@ -272,14 +299,39 @@ create table audit.event (
   user_id uuid,
   actor text,
   subject text,
-  client_ip text,
-  user_agent text,
   trace_id text,
   data jsonb not null,
-  recorded_at timestamp with time zone not null default now(),
-  constraint event_pkey PRIMARY KEY (occurred_at, id)
-) partition by RANGE (occurred_at);
+  client_ip inet,
+  personal jsonb,
+  personal_salt bytea,
+  personal_digest bytea,
+  content_hash bytea not null,
+  hash bytea not null
+) partition by RANGE (recorded_at);
 create table audit.event_default (
+  chain text not null,
+  sequence bigint not null,
+  id uuid not null,
+  recorded_at timestamp(3) with time zone not null,
+  occurred_at timestamp(3) with time zone not null,
+  type text not null,
+  severity text not null,
+  outcome text,
+  source text not null,
+  tenant_id uuid,
+  user_id uuid,
+  actor text,
+  subject text,
+  trace_id text,
+  data jsonb not null,
+  client_ip inet,
+  personal jsonb,
+  personal_salt bytea,
+  personal_digest bytea,
+  content_hash bytea not null,
+  hash bytea not null
+) partition of audit.event DEFAULT;
+create table audit.event_unchained (
   id uuid not null,
   occurred_at timestamp(3) with time zone not null,
   type text not null,
@@ -294,9 +346,16 @@ create table audit.event_default (
   user_agent text,
   trace_id text,
   data jsonb not null,
-  recorded_at timestamp with time zone not null default now(),
-  constraint event_default_pkey PRIMARY KEY (occurred_at, id)
-) partition of audit.event DEFAULT;
+  recorded_at timestamp with time zone not null,
+  constraint event_unchained_pkey PRIMARY KEY (occurred_at, id)
+);
+create table audit.head (
+  index bigint not null,
+  chain text not null,
+  sequence bigint not null,
+  hash bytea not null,
+  constraint head_pkey PRIMARY KEY (index)
+);
 create table audit.inbox (
   consumer text not null,
   event_id uuid not null,
@@ -321,16 +380,129 @@ create table audit.outbox (
 
 CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
 CREATE INDEX event_by_id ON ONLY audit.event USING btree (id);
+CREATE UNIQUE INDEX event_by_place ON ONLY audit.event USING btree (chain, sequence, recorded_at);
 CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
-CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC);
-CREATE INDEX event_by_user ON ONLY audit.event USING btree (user_id, occurred_at DESC);
+CREATE INDEX event_by_time ON ONLY audit.event USING btree (occurred_at DESC, id DESC);
+CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC, id DESC);
+CREATE INDEX event_by_user ON ONLY audit.event USING btree (user_id, occurred_at DESC, id DESC);
+CREATE UNIQUE INDEX event_default_chain_sequence_recorded_at_idx ON audit.event_default USING btree (chain, sequence, recorded_at);
 CREATE INDEX event_default_id_idx ON audit.event_default USING btree (id);
+CREATE INDEX event_default_occurred_at_id_idx ON audit.event_default USING btree (occurred_at DESC, id DESC);
 CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
-CREATE INDEX event_default_type_occurred_at_idx ON audit.event_default USING btree (type, occurred_at DESC);
-CREATE INDEX event_default_user_id_occurred_at_idx ON audit.event_default USING btree (user_id, occurred_at DESC);
+CREATE INDEX event_default_type_occurred_at_id_idx ON audit.event_default USING btree (type, occurred_at DESC, id DESC);
+CREATE INDEX event_default_user_id_occurred_at_id_idx ON audit.event_default USING btree (user_id, occurred_at DESC, id DESC);
+CREATE INDEX head_by_chain ON audit.head USING btree (chain, sequence DESC);
 CREATE INDEX inbox_received ON audit.inbox USING btree (received_at);
 CREATE INDEX outbox_pending ON audit.outbox USING btree (lane, id) WHERE (published_at IS NULL);
 CREATE INDEX outbox_published ON audit.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
+
+CREATE OR REPLACE FUNCTION audit.append(chains text[], ids uuid[], occurred timestamp with time zone[], types text[], severities text[], outcomes text[], sources text[], tenants uuid[], users uuid[], actors text[], subjects text[], traces text[], datas jsonb[], addresses inet[], personals jsonb[], salts bytea[], digests bytea[], contents bytea[], OUT chain text, OUT sequence bigint, OUT hash bytea)
+ RETURNS SETOF record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  link constant bytea := convert_to('gatehouse/audit/link/1' || chr(10), 'UTF8');
+  at timestamptz(3);
+  one record;
+  i int;
+  next_sequence bigint;
+  next_hash bytea;
+  sequences bigint[] := array_fill(null::bigint, array[cardinality(ids)]);
+  hashes bytea[] := array_fill(null::bytea, array[cardinality(ids)]);
+begin
+  insert into audit.chain (chain, sequence, hash, recorded_at, dropped_hash)
+    select c, 0, g, '-infinity', g
+    from (select distinct c from unnest(chains) as c) as named,
+      lateral (select sha256(link || convert_to('genesis' || chr(10) || c, 'UTF8'))) as begun(g)
+    where not exists (select from audit.chain k where k.chain = c)
+    order by c
+    on conflict do nothing;
+  perform from audit.chain k where k.chain = any (chains) order by k.chain for no key update;
+  at := clock_timestamp();
+  for one in
+    select k.chain, k.sequence, k.hash, k.recorded_at from audit.chain k where k.chain = any (chains)
+  loop
+    -- The clock may have been set back, or another machine's be behind: within a chain time never falls.
+    at := greatest(at, one.recorded_at);
+  end loop;
+  for one in
+    select k.chain, k.sequence, k.hash from audit.chain k where k.chain = any (chains)
+  loop
+    next_sequence := one.sequence;
+    next_hash := one.hash;
+    foreach i in array (select array_agg(n order by n) from unnest(chains) with ordinality as u(c, n) where u.c = one.chain)
+    loop
+      next_sequence := next_sequence + 1;
+      next_hash := sha256(link || int8send(next_sequence) || next_hash || contents[i]);
+      sequences[i] := next_sequence;
+      hashes[i] := next_hash;
+    end loop;
+    update audit.chain k set sequence = next_sequence, hash = next_hash, recorded_at = at where k.chain = one.chain;
+    chain := one.chain;
+    sequence := next_sequence;
+    hash := next_hash;
+    return next;
+  end loop;
+  insert into audit.event (chain, sequence, id, recorded_at, occurred_at, type, severity, outcome, source, tenant_id,
+    user_id, actor, subject, trace_id, data, client_ip, personal, personal_salt, personal_digest, content_hash, hash)
+  select u.chain, u.sequence, u.id, at, u.occurred, u.type, u.severity, u.outcome, u.source, u.tenant, u.usr, u.actor,
+    u.subject, u.trace, u.data, u.address, u.personal, u.salt, u.digest, u.content, u.hash
+  from unnest(chains, sequences, ids, occurred, types, severities, outcomes, sources, tenants, users, actors, subjects,
+    traces, datas, addresses, personals, salts, digests, contents, hashes)
+    as u(chain, sequence, id, occurred, type, severity, outcome, source, tenant, usr, actor, subject, trace, data,
+      address, personal, salt, digest, content, hash);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION audit.drop_before(day date)
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+ SET lock_timeout TO '3s'
+AS $function$
+declare part text;
+begin
+  -- Two years of clocks gone wrong must not empty the trail: what is younger than a month is never dropped.
+  if day > (clock_timestamp() - interval '31 days')::date then
+    raise exception 'the trail of the last 31 days is not dropped' using errcode = 'invalid_parameter_value';
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('gatehouse audit.ensure_partition', 0));
+  for part in
+    select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'audit.event'::regclass and c.relname ~ '^event_[0-9]{6}$'
+      and to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month' <= day
+    order by c.relname
+  loop
+    execute format($sql$
+      update audit.chain k set dropped_sequence = l.sequence, dropped_hash = l.hash
+      from (select distinct on (chain) chain, sequence, hash from audit.%I order by chain, sequence desc) l
+      where k.chain = l.chain and k.dropped_sequence < l.sequence$sql$, part);
+    execute format('drop table audit.%I', part);
+    return next part;
+  end loop;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION audit.drop_unchained()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if to_regclass('audit.event_unchained') is null then return true; end if;
+  if exists (select from audit.event_unchained o where not exists (select from audit.event e where e.id = o.id)) then
+    return false;
+  end if;
+  drop table audit.event_unchained;
+  return true;
+end
+$function$
 
 CREATE OR REPLACE FUNCTION audit.ensure_partition(month date)
  RETURNS text
@@ -351,35 +523,55 @@ begin
   first := date_trunc('month', month::timestamp)::timestamptz;
   after := (date_trunc('month', month::timestamp) + interval '1 month')::timestamptz;
   partition := 'event_' || to_char(first, 'YYYYMM');
-  -- One at a time, until commit: 'if not exists' alone is no protection against a race.
   perform pg_advisory_xact_lock(hashtextextended('gatehouse audit.ensure_partition', 0));
   if to_regclass('audit.' || partition) is not null then
     return 'exists';
   end if;
-  if exists (select from audit.event_default d where d.occurred_at >= first and d.occurred_at < after) then
+  if exists (select from audit.event_default d where d.recorded_at >= first and d.recorded_at < after) then
     return 'blocked';
   end if;
-  -- Made aside and then attached: 'partition of' would lock the whole table against readers and writers.
   execute format('create table audit.%I (like audit.event including defaults including constraints)', partition);
   execute format(
-    'alter table audit.%I add constraint event_month check (occurred_at is not null and occurred_at >= %L and occurred_at < %L)',
+    'alter table audit.%I add constraint event_month check (recorded_at is not null and recorded_at >= %L and recorded_at < %L)',
     partition, first, after);
   execute format('alter table audit.event attach partition audit.%I for values from (%L) to (%L)', partition, first, after);
   execute format('alter table audit.%I drop constraint event_month', partition);
-  -- Reached through the parent only. The default privileges have just granted more than that.
   execute format('revoke all on audit.%I from gatehouse_audit, public', partition);
   return 'created';
 end
 $function$
 
+CREATE OR REPLACE FUNCTION audit.erase(person uuid)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare erased bigint;
+begin
+  update audit.event set client_ip = null, personal = null, personal_salt = null
+    where user_id = person and personal is not null;
+  get diagnostics erased = row_count;
+  return erased;
+end
+$function$
 
+
+grant select on audit.chain to gatehouse_audit;
+grant insert, select on audit.checkpoint to gatehouse_audit;
 grant delete, insert, select, update on audit.dead_letter to gatehouse_audit;
-grant insert, select on audit.event to gatehouse_audit;
+grant select on audit.event to gatehouse_audit;
+grant select on audit.event_unchained to gatehouse_audit;
+grant insert, select on audit.head to gatehouse_audit;
 grant delete, insert, select, update on audit.inbox to gatehouse_audit;
 grant delete, insert, select, update on audit.outbox to gatehouse_audit;
 grant usage on audit.outbox_sequence_seq to gatehouse_audit;
 
+grant execute on function audit.append(text[],uuid[],timestamp with time zone[],text[],text[],text[],text[],uuid[],uuid[],text[],text[],text[],jsonb[],inet[],jsonb[],bytea[],bytea[],bytea[]) to gatehouse_audit;
+grant execute on function audit.drop_before(date) to gatehouse_audit;
+grant execute on function audit.drop_unchained() to gatehouse_audit;
 grant execute on function audit.ensure_partition(date) to gatehouse_audit;
+grant execute on function audit.erase(uuid) to gatehouse_audit;
 
 alter default privileges in schema audit grant insert, select on tables to gatehouse_audit;
 alter default privileges in schema audit grant usage on sequences to gatehouse_audit;

@@ -35,7 +35,7 @@ describe('what is declared is used, and what is used is declared', () => {
   it('every problem that a service throws is one that it declares', () => {
     const wrong = services.flatMap(({ name, routes }) => {
       const declared = new Set<ProblemCode>([
-        ...problemsOf({ access: 'platform', problems: [], body: {} as never }),
+        ...problemsOf({ access: 'platform.manage', problems: [], body: {} as never }),
         ...routes.flatMap((route) => route.problems),
         ...(name === 'gateway' ? edgeProblems : []),
       ]);

@@ -25,7 +25,7 @@ need a token, …) are marked so; *the edge* answers before there is a route.
 `;
 
 const everywhere: ReadonlySet<ProblemCode> = new Set(
-  problemsOf({ access: 'platform', problems: [], body: {} as never }),
+  problemsOf({ access: 'platform.manage', problems: [], body: {} as never }),
 );
 
 function usersOf(wanted: ProblemCode): string {

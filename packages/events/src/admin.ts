@@ -10,7 +10,7 @@ export const adminEvents = [
     {
       severity: 'notice',
       outcome: 'success',
-      summary: 'An administrator account was made at the first start.',
+      summary: 'An account was made by an administrator, or the first administrator at the first start.',
     },
     { ...user, role: Type.String() },
   ),
@@ -54,6 +54,64 @@ export const adminEvents = [
       scope: Type.Union([Type.Literal('user'), Type.Literal('tenant'), Type.Literal('everybody')]),
       user_id: Type.Union([Type.String(), Type.Null()]),
       count: Type.Integer(),
+    },
+  ),
+  event(
+    'admin.user.deleted',
+    { severity: 'warning', outcome: 'success', summary: 'A user was deleted.' },
+    { ...user, before: Type.Record(Type.String(), Type.String()) },
+  ),
+  event(
+    'admin.tenant.deletion_scheduled',
+    {
+      severity: 'warning',
+      outcome: 'success',
+      summary: 'A tenant was disabled and will be deleted; until then that can be taken back.',
+    },
+    { ...administered, delete_after: Type.String() },
+  ),
+  event(
+    'admin.tenant.deletion_cancelled',
+    { severity: 'warning', outcome: 'success', summary: 'The deletion of a tenant was taken back.' },
+    { ...administered, delete_after: Type.String() },
+  ),
+  event(
+    'admin.tenant.deleted',
+    { severity: 'critical', outcome: 'success', summary: 'A tenant and its users were deleted.' },
+    { name: Type.String(), users: Type.Integer() },
+  ),
+  event(
+    'admin.sessions.cleared',
+    { severity: 'info', outcome: 'success', summary: 'Sessions that had expired were removed.' },
+    { ...administered, count: Type.Integer() },
+  ),
+  event(
+    'admin.rate_limit.reset',
+    { severity: 'warning', outcome: 'success', summary: 'Counters of rate limits were set back.' },
+    {
+      ...administered,
+      scopes: Type.Array(Type.String()),
+      of: Type.String({ description: 'address or user' }),
+    },
+  ),
+  event(
+    'admin.dead_letter.replayed',
+    { severity: 'notice', outcome: 'success', summary: 'A dead letter was put before its consumer again.' },
+    { ...administered, service: Type.String(), letter_id: Type.String(), consumer: Type.String() },
+  ),
+  event(
+    'admin.break_glass',
+    {
+      severity: 'critical',
+      outcome: 'success',
+      summary: 'Somebody with the password of the database made or restored a platform administrator.',
+    },
+    {
+      ...user,
+      machine: Type.String({ description: 'Name of the host and of the account that ran the command.' }),
+      made: Type.Boolean({
+        description: 'Whether the account was made; false: it was there and was restored.',
+      }),
     },
   ),
 ] as const;

@@ -33,6 +33,17 @@ export const administered = {
   user_agent: Type.Union([Type.String(), Type.Null()]),
 };
 
+/**
+ * Fields of payloads that tell of a person's whereabouts or contact: the audit keeps them apart, so that they can be
+ * erased without breaking its chains.
+ */
+export const personalFields: ReadonlySet<string> = new Set([
+  'client_ip',
+  'user_agent',
+  'email',
+  'first_used_by',
+]);
+
 /** Declares one kind of event. */
 export function event<T extends string, P extends TProperties>(
   type: T,

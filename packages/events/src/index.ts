@@ -1,4 +1,5 @@
 import { adminEvents } from './admin.ts';
+import { auditEvents } from './audit.ts';
 import { authEvents } from './auth.ts';
 import type { DataOf, EventDefinition } from './event.ts';
 import { natsidEvents } from './natsid.ts';
@@ -6,7 +7,7 @@ import { securityEvents } from './security.ts';
 import { sessionEvents } from './session.ts';
 import { tokenEvents } from './token.ts';
 
-export type { DataOf, EventDefinition, Outcome, Severity } from './event.ts';
+export { type DataOf, type EventDefinition, type Outcome, personalFields, type Severity } from './event.ts';
 
 /** Every kind of event there is, in the order of docs/events.md. */
 export const catalogue = [
@@ -16,6 +17,7 @@ export const catalogue = [
   ...tokenEvents,
   ...adminEvents,
   ...natsidEvents,
+  ...auditEvents,
 ] as const;
 
 type Definitions = (typeof catalogue)[number];

@@ -32,7 +32,18 @@ export {
 } from './outbox.ts';
 export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';
 export { addressOf } from './peers.ts';
-export { type Principal, roleAtLeast } from './principal.ts';
+export {
+  covers,
+  may,
+  type Permission,
+  permissions,
+  type Role,
+  roleNames,
+  roles,
+  rolesWith,
+  tenantScope,
+} from './permission.ts';
+export type { Principal } from './principal.ts';
 export { sharedFor } from './probes.ts';
 export { Problem, type ProblemCode, problemDocument, problems, retryLater } from './problem.ts';
 export * as questions from './questions.ts';
@@ -46,6 +57,7 @@ export {
   registerRateLimit,
   requestLimiter,
 } from './rate-limit.ts';
+export { Reason, reasonGiven, reasonOf } from './reason.ts';
 export { type Call, type Client, type Route, routesOf } from './route.ts';
 export { configOf, type Running, type RunOptions, run } from './run.ts';
 export { constantTimeEqual } from './secret.ts';

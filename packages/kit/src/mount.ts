@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import { toProblem } from './http.ts';
 import { refuseText } from './json.ts';
 import { credentialHeader } from './peer.ts';
-import { type Principal, roleAtLeast } from './principal.ts';
+import { may } from './permission.ts';
+import type { Principal } from './principal.ts';
 import { Problem, retryLater } from './problem.ts';
 import type { Access, Call, Route } from './route.ts';
 import { constantTimeEqual } from './secret.ts';
@@ -100,9 +101,7 @@ function authenticate(access: Exclude<Access, 'public'>, verifier: Verifier) {
         headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
       });
     }
-    if (access === 'admin' && !roleAtLeast(verdict.principal, 'ADMIN')) throw new Problem('forbidden');
-    if (access === 'platform' && !roleAtLeast(verdict.principal, 'PLATFORM_ADMIN'))
-      throw new Problem('forbidden');
+    if (access !== 'user' && !may(verdict.principal, access)) throw new Problem('forbidden');
     request.principal = verdict.principal;
   };
 }

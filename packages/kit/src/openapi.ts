@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
+import { type Permission, rolesWith } from './permission.ts';
 import { type ProblemCode, problems } from './problem.ts';
-import type { Route } from './route.ts';
+import type { Access, Route } from './route.ts';
 
 /** The OpenAPI 3.1 paths of a service's routes; TypeBox schemas are JSON Schema already. */
 export function openApiPaths(service: string, routes: readonly Route<never>[]): Record<string, unknown> {
@@ -27,6 +28,7 @@ function operation(service: string, route: Route<never>): Record<string, unknown
     }),
     security: route.access === 'public' ? [] : [{ bearer: [] }],
     'x-access': route.access,
+    ...(isPermission(route.access) && { 'x-roles': rolesWith(route.access) }),
     responses: {
       [status]:
         status === '204'
@@ -37,12 +39,14 @@ function operation(service: string, route: Route<never>): Record<string, unknown
   };
 }
 
+const isPermission = (access: Access): access is Permission => access !== 'public' && access !== 'user';
+
 /** The problems a route can answer with: its own and those of its kind. */
 export function problemsOf(route: Pick<Route<never>, 'access' | 'problems' | 'body'>): ProblemCode[] {
   const general: ProblemCode[] = ['invalid_request', 'rate_limited', 'internal', 'database_unavailable'];
   if (route.body) general.push('invalid_json', 'invalid_text', 'payload_too_large', 'unsupported_media_type');
   if (route.access !== 'public') general.push('unauthenticated');
-  if (route.access === 'admin' || route.access === 'platform') general.push('forbidden');
+  if (isPermission(route.access)) general.push('forbidden');
   return [...new Set([...route.problems, ...general])];
 }
 

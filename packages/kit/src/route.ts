@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Static, TSchema } from 'typebox';
+import type { Permission } from './permission.ts';
 import type { Principal } from './principal.ts';
 import type { ProblemCode } from './problem.ts';
 import type { Trace } from './trace.ts';
@@ -10,10 +11,8 @@ export type Access =
   | 'public'
   /** Anybody signed in. */
   | 'user'
-  /** ADMIN of the tenant, or a platform administrator. */
-  | 'admin'
-  /** Platform administrators. */
-  | 'platform';
+  /** Whoever holds a role with this permission. */
+  | Permission;
 
 /** The client of a request, as the edge sees it. */
 export interface Client {

@@ -5,6 +5,8 @@ import * as audit from './0004-audit.ts';
 import * as authAdministration from './0005-auth-administration.ts';
 import * as auditEventId from './0006-audit-event-id.ts';
 import * as natsIdentity from './0007-nats-identity.ts';
+import * as auditChain from './0008-audit-chain.ts';
+import * as administration from './0009-administration.ts';
 
 /** One step of the database's history: SQL text in both directions, run in one transaction with its record. */
 export interface MigrationText {
@@ -24,4 +26,6 @@ export const migrations: Readonly<Record<string, MigrationText>> = {
   '0005-auth-administration': authAdministration,
   '0006-audit-event-id': auditEventId,
   '0007-nats-identity': natsIdentity,
+  '0008-audit-chain': auditChain,
+  '0009-administration': administration,
 };

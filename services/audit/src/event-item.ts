@@ -27,11 +27,15 @@ export const EventItem = Type.Object({
 /** A row of the trail as read. */
 export type EventRow = Selectable<AuditDatabase['event']>;
 
-/** The item of a row. */
+/** The item of a row; what was personal and has been erased is null. */
 export function itemOf(row: EventRow): Static<typeof EventItem> {
+  const { personal } = row;
+  const userAgent = personal?.user_agent;
   return {
     ...row,
-    data: { ...row.data },
+    data: { ...row.data, ...personal },
+    client_ip: row.client_ip,
+    user_agent: typeof userAgent === 'string' ? userAgent : null,
     occurred_at: row.occurred_at.toISOString(),
     recorded_at: row.recorded_at.toISOString(),
   };

@@ -41,7 +41,7 @@ interface Filters {
 export const listEvents = routesOf<AuditContext>()({
   method: 'GET',
   path: '/api/audit/events',
-  access: 'admin',
+  access: 'audit.read',
   summary: 'The audit trail, newest first',
   description:
     'Administrators see the events of their own tenant, platform administrators all of them. `from` is inclusive, `to` is not.',

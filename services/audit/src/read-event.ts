@@ -8,7 +8,7 @@ import { visibleTenant } from './visible-tenant.ts';
 export const readEvent = routesOf<AuditContext>()({
   method: 'GET',
   path: '/api/audit/events/:id',
-  access: 'admin',
+  access: 'audit.read',
   summary: 'One event of the audit trail',
   params: Type.Object({ id: Uuid }),
   answer: EventItem,

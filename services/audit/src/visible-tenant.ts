@@ -1,4 +1,4 @@
-import { type Principal, Problem, roleAtLeast } from '@gatehouse/kit';
+import { may, type Principal, Problem } from '@gatehouse/kit';
 
 /**
  * The tenant whose events a question is about: an administrator's own, whatever is asked; any or all (undefined) for
@@ -6,7 +6,7 @@ import { type Principal, Problem, roleAtLeast } from '@gatehouse/kit';
  */
 export function visibleTenant(principal: Principal, asked: string | undefined): string | undefined {
   const tenant = asked?.toLowerCase();
-  if (roleAtLeast(principal, 'PLATFORM_ADMIN')) return tenant;
+  if (may(principal, 'tenants.all')) return tenant;
   const own = principal.tenantId.toLowerCase();
   if (tenant !== undefined && tenant !== own) throw new Problem('unknown_tenant');
   return own;

@@ -1,12 +1,11 @@
-import type { Principal, questions } from '@gatehouse/kit';
+import type { questions } from '@gatehouse/kit';
 import type { AccountStatus, Role } from '@gatehouse/schema';
 import Type from 'typebox';
 
-/** Every role, the lowest first. */
-export const roleNames = ['USER', 'ADMIN', 'PLATFORM_ADMIN'] as const satisfies readonly Role[];
-
 export const RoleName = Type.Union([
   Type.Literal('USER'),
+  Type.Literal('SUPPORT'),
+  Type.Literal('AUDITOR'),
   Type.Literal('ADMIN'),
   Type.Literal('PLATFORM_ADMIN'),
 ]);
@@ -15,17 +14,18 @@ export const StatusName = Type.Union([
   Type.Literal('active'),
   Type.Literal('locked'),
   Type.Literal('disabled'),
+  Type.Literal('deleted'),
 ]);
 
-export const rankOf = (role: Role): number => roleNames.indexOf(role);
-
-/** The held role and all below it, as tokens list them. */
-export const rolesOf = (role: Role): Role[] => roleNames.slice(0, rankOf(role) + 1);
-
-/** The highest role of a principal. */
-export function highestRole(principal: Pick<Principal, 'roles'>): Role {
-  return roleNames.toReversed().find((role) => principal.roles.includes(role)) ?? 'USER';
-}
+/** The held role and those that it includes, as tokens list them: whoever looks for ADMIN finds it in PLATFORM_ADMIN. */
+const listed: Readonly<Record<Role, Role[]>> = {
+  USER: ['USER'],
+  SUPPORT: ['USER', 'SUPPORT'],
+  AUDITOR: ['USER', 'AUDITOR'],
+  ADMIN: ['USER', 'ADMIN'],
+  PLATFORM_ADMIN: ['USER', 'ADMIN', 'PLATFORM_ADMIN'],
+};
+export const rolesOf = (role: Role): Role[] => [...listed[role]];
 
 /** What of an account its sessions depend on. */
 export interface AccountState {
@@ -39,5 +39,7 @@ export interface AccountState {
 /** An account as token knows it. */
 export function subjectOf(account: AccountState): questions.SubjectState {
   const { id, tenant_id, role, status, version } = account;
-  return { user_id: id, tenant_id, status, roles: rolesOf(role), version };
+  // Token knows no deletion: for a session a user who is gone is one who may not.
+  const known = status === 'deleted' ? 'disabled' : status;
+  return { user_id: id, tenant_id, status: known, roles: rolesOf(role), version };
 }

@@ -1,21 +1,11 @@
-import type { Call, Principal, ProblemCode } from '@gatehouse/kit';
+import { type Call, covers, may, type Permission, type Principal, type ProblemCode } from '@gatehouse/kit';
 import type { AccountStatus, Role } from '@gatehouse/schema';
 import { sql } from 'kysely';
-import Type from 'typebox';
-import { type AccountState, rankOf } from './account.ts';
+import { type AccountState, rolesOf } from './account.ts';
 import type { AuthTransaction } from './context.ts';
-import { printableText } from './identity.ts';
 
 /** The call of an administrator, whoever the body is of. */
 export type AdminCall = Pick<Call, 'client' | 'trace'> & { readonly principal: Principal };
-
-/** Optional in the schema, so that leaving it out is `reason_required` and not just any 400. */
-export const ReasonText = Type.Optional(
-  printableText({ maxLength: 500, description: 'Why; required, and kept in the audit.' }),
-);
-
-/** The reason as given, empty when there is none: {@link lockParties} refuses that, after what one may not know of. */
-export const reasonOf = (body: { readonly reason?: string }): string => body.reason?.trim() ?? '';
 
 /** What an `admin.*` event says of whoever made the change. */
 export const administeredBy = (call: AdminCall, reason: string) => ({
@@ -64,13 +54,17 @@ export async function takeTurn(tx: AuthTransaction): Promise<void> {
 }
 
 /**
- * Locks the rows of both and judges by what they are now, not by what the token says. Nobody changes somebody above
- * themselves; an ADMIN changes nobody outside the own tenant.
+ * Locks the rows of both and judges by what they are now, not by what the token says. Nobody changes somebody who may
+ * do more than they; nobody but a platform administrator changes anybody outside the own tenant.
  */
 export async function lockParties(
   tx: AuthTransaction,
   principal: Principal,
-  { id: targetId, reason }: { readonly id: string; readonly reason: string },
+  {
+    id: targetId,
+    reason,
+    needs,
+  }: { readonly id: string; readonly reason: string; readonly needs: Permission },
 ): Promise<Parties | Refused> {
   await takeTurn(tx);
   const rows: Party[] = await tx
@@ -82,10 +76,11 @@ export async function lockParties(
     .execute();
   const actor = rows.find(({ id }) => id === principal.userId);
   const target = rows.find(({ id }) => id === targetId);
-  if (actor === undefined || actor.status !== 'active' || actor.role === 'USER') return refused('forbidden');
+  if (actor?.status !== 'active' || !may({ roles: rolesOf(actor.role) }, needs)) return refused('forbidden');
   if (target === undefined) return refused('not_found');
-  if (actor.role !== 'PLATFORM_ADMIN' && actor.tenant_id !== target.tenant_id) return refused('not_found');
-  if (rankOf(target.role) > rankOf(actor.role)) return refused('role_too_high');
+  const everywhere = may({ roles: rolesOf(actor.role) }, 'tenants.all');
+  if (!everywhere && actor.tenant_id !== target.tenant_id) return refused('not_found');
+  if (!covers(actor.role, target.role)) return refused('role_too_high');
   if (reason === '') return refused('reason_required');
   return { outcome: 'allowed', actor, target };
 }

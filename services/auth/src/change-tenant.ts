@@ -1,4 +1,4 @@
-import { append, Problem, Uuid } from '@gatehouse/kit';
+import { append, Problem, Reason, reasonGiven, Uuid } from '@gatehouse/kit';
 import type { TenantTable } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
 import Type, { type Static } from 'typebox';
@@ -6,9 +6,7 @@ import {
   type AdminCall,
   administeredBy,
   hasPlatformAdministrator,
-  ReasonText,
   type Refused,
-  reasonOf,
   refused,
   takeTurn,
 } from './administration.ts';
@@ -20,7 +18,7 @@ const Body = Type.Object(
   {
     status: Type.Optional(TenantStatusName),
     registration: Type.Optional(RegistrationName),
-    reason: ReasonText,
+    reason: Reason,
   },
   { additionalProperties: false, minProperties: 1 },
 );
@@ -28,7 +26,7 @@ const Body = Type.Object(
 export const changeTenant = route({
   method: 'PATCH',
   path: '/api/admin/tenants/:id',
-  access: 'platform',
+  access: 'tenants.manage',
   summary: 'Disable or enable a tenant, open or close its registration',
   description: 'A disabled tenant loses all sessions and opens none; its users cannot sign in.',
   params: Type.Object({ id: Uuid }),
@@ -37,7 +35,7 @@ export const changeTenant = route({
   problems: ['reason_required', 'not_found', 'last_administrator', 'upstream_unavailable'],
   run: (ctx) => async (call) => {
     const { body, principal, trace } = call;
-    const reason = reasonOf(body);
+    const reason = reasonGiven(body);
     const id = call.params.id.toLowerCase();
     const outcome = await ctx.db.transaction().execute((tx) => change(tx, call, { id, body, reason }));
     if (outcome.outcome === 'refused') throw new Problem(outcome.code);

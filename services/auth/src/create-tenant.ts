@@ -1,7 +1,7 @@
-import { append, newId, Problem, Uuid } from '@gatehouse/kit';
+import { append, newId, Problem, Reason, reasonGiven, Uuid } from '@gatehouse/kit';
 import type { Registration } from '@gatehouse/schema';
 import Type from 'typebox';
-import { type AdminCall, administeredBy, ReasonText, reasonOf, refused } from './administration.ts';
+import { type AdminCall, administeredBy, refused } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { syncTenant } from './sync.ts';
 import { RegistrationName, TenantName, TenantView, tenantView } from './tenant-view.ts';
@@ -11,7 +11,7 @@ const Body = Type.Object(
     id: Type.Optional(Uuid),
     name: TenantName,
     registration: Type.Optional(RegistrationName),
-    reason: ReasonText,
+    reason: Reason,
   },
   { additionalProperties: false },
 );
@@ -19,7 +19,7 @@ const Body = Type.Object(
 export const createTenant = route({
   method: 'POST',
   path: '/api/admin/tenants',
-  access: 'platform',
+  access: 'tenants.manage',
   summary: 'Make a tenant',
   description: 'Closed for registration unless asked otherwise.',
   body: Body,
@@ -32,7 +32,7 @@ export const createTenant = route({
       id: body.id?.toLowerCase() ?? newId(),
       name: body.name,
       registration: body.registration ?? 'closed',
-      reason: reasonOf(body),
+      reason: reasonGiven(body),
     };
     const outcome = await ctx.db.transaction().execute((tx) => insert(tx, call, wanted));
     if (outcome.outcome === 'refused') throw new Problem(outcome.code);

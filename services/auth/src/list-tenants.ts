@@ -7,7 +7,7 @@ import { TenantView, tenantView } from './tenant-view.ts';
 export const listTenants = route({
   method: 'GET',
   path: '/api/admin/tenants',
-  access: 'platform',
+  access: 'tenants.manage',
   summary: 'Tenants, newest first',
   query: Type.Object(pageQuery, { additionalProperties: false }),
   answer: pageOf(TenantView),

@@ -1,10 +1,10 @@
-import { Problem, page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { Problem, page, pageOf, pageQuery, readPage, tenantScope, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { route } from './context.ts';
 import { canonicalEmail } from './email.ts';
 import { EmailText } from './identity.ts';
-import { selectUsers, UserView, userView, visibleTenant } from './user-view.ts';
+import { selectUsers, UserView, userView } from './user-view.ts';
 
 const Query = Type.Object(
   { ...pageQuery, email: Type.Optional(EmailText), tenant_id: Type.Optional(Uuid) },
@@ -14,16 +14,16 @@ const Query = Type.Object(
 export const listUsers = route({
   method: 'GET',
   path: '/api/admin/users',
-  access: 'admin',
+  access: 'users.read',
   summary: 'Users, newest first',
-  description: 'An ADMIN sees the own tenant, a PLATFORM_ADMIN all of them.',
+  description: 'Of the own tenant; a PLATFORM_ADMIN sees all of them.',
   query: Query,
   answer: pageOf(UserView),
   problems: ['bad_cursor', 'invalid_email', 'not_found'],
   run:
     (ctx) =>
     async ({ principal, query }) => {
-      const own = visibleTenant(principal);
+      const own = tenantScope(principal);
       const asked = query.tenant_id?.toLowerCase();
       if (own !== undefined && asked !== undefined && asked !== own) throw new Problem('not_found');
       const tenantId = asked ?? own;

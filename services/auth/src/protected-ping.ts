@@ -20,7 +20,7 @@ export const protectedPing = route({
 export const protectedAdminPing = route({
   method: 'GET',
   path: '/protected/admin/ping',
-  access: 'admin',
+  access: 'users.manage',
   summary: 'Am I an administrator',
   answer: Pong,
   problems: [],

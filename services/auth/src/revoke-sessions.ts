@@ -1,6 +1,6 @@
-import { PeerError, Problem, questions, retryLater } from '@gatehouse/kit';
+import { PeerError, Problem, questions, Reason, reasonGiven, retryLater } from '@gatehouse/kit';
 import Type from 'typebox';
-import { lockParties, ReasonText, reasonOf } from './administration.ts';
+import { lockParties } from './administration.ts';
 import { route } from './context.ts';
 import { UserParams } from './user-view.ts';
 
@@ -11,18 +11,18 @@ import { UserParams } from './user-view.ts';
 export const revokeSessions = route({
   method: 'POST',
   path: '/api/admin/users/:id/revoke-sessions',
-  access: 'admin',
+  access: 'sessions.revoke',
   summary: 'End every session of a user',
   params: UserParams,
-  body: Type.Object({ reason: ReasonText }, { additionalProperties: false }),
+  body: Type.Object({ reason: Reason }, { additionalProperties: false }),
   answer: Type.Object({ count: Type.Integer({ description: 'Sessions that ended.' }) }),
   problems: ['reason_required', 'role_too_high', 'not_found', 'upstream_unavailable'],
   run: (ctx) => async (call) => {
-    const reason = reasonOf(call.body);
+    const reason = reasonGiven(call.body);
     const id = call.params.id.toLowerCase();
     const outcome = await ctx.db
       .transaction()
-      .execute((tx) => lockParties(tx, call.principal, { id, reason }));
+      .execute((tx) => lockParties(tx, call.principal, { id, reason, needs: 'sessions.revoke' }));
     if (outcome.outcome === 'refused') throw new Problem(outcome.code);
     const { client, trace, principal } = call;
     try {

@@ -1,16 +1,14 @@
-import { append, Problem } from '@gatehouse/kit';
+import { append, covers, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import type { Role } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
-import { RoleName, rankOf } from './account.ts';
+import { RoleName } from './account.ts';
 import {
   type AdminCall,
   administeredBy,
   isLastAdministrator,
   lockParties,
-  ReasonText,
   type Refused,
-  reasonOf,
   refused,
 } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
@@ -20,15 +18,15 @@ import { readUser, UserParams, UserView } from './user-view.ts';
 export const setRole = route({
   method: 'POST',
   path: '/api/admin/users/:id/role',
-  access: 'admin',
+  access: 'users.grant',
   summary: 'Give a user a role',
   description: 'Acts on the next request of the user. Nobody grants a role above the own.',
   params: UserParams,
-  body: Type.Object({ role: RoleName, reason: ReasonText }, { additionalProperties: false }),
+  body: Type.Object({ role: RoleName, reason: Reason }, { additionalProperties: false }),
   answer: UserView,
   problems: ['reason_required', 'role_too_high', 'not_found', 'last_administrator', 'upstream_unavailable'],
   run: (ctx) => async (call) => {
-    const reason = reasonOf(call.body);
+    const reason = reasonGiven(call.body);
     const id = call.params.id.toLowerCase();
     const change = { id, role: call.body.role, reason };
     const outcome = await ctx.db.transaction().execute((tx) => changeRole(tx, call, change));
@@ -45,12 +43,12 @@ async function changeRole(
   call: AdminCall,
   { id, role, reason }: { id: string; role: Role; reason: string },
 ): Promise<Refused | { readonly outcome: 'changed' | 'unchanged' }> {
-  const parties = await lockParties(tx, call.principal, { id, reason });
+  const parties = await lockParties(tx, call.principal, { id, reason, needs: 'users.grant' });
   if (parties.outcome === 'refused') return parties;
   const { actor, target } = parties;
-  if (rankOf(role) > rankOf(actor.role)) return refused('role_too_high');
+  if (!covers(actor.role, role)) return refused('role_too_high');
   if (target.role === role) return { outcome: 'unchanged' };
-  const lowered = rankOf(role) < rankOf(target.role);
+  const lowered = !covers(role, target.role);
   if (lowered && (await isLastAdministrator(tx, parties))) return refused('last_administrator');
   await tx
     .updateTable('user_account')

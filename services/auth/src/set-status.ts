@@ -1,4 +1,4 @@
-import { append, Problem } from '@gatehouse/kit';
+import { append, type Permission, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import type { AccountStatus } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
@@ -8,9 +8,7 @@ import {
   isLastAdministrator,
   lockParties,
   type Party,
-  ReasonText,
   type Refused,
-  reasonOf,
   refused,
 } from './administration.ts';
 import { type AuthContext, type AuthTransaction, route } from './context.ts';
@@ -22,14 +20,15 @@ interface StatusChange {
   readonly to: AccountStatus;
   /** From which statuses; from others it is a `conflict`, so that nobody enables by unlocking. */
   readonly from: readonly AccountStatus[];
+  readonly needs: Permission;
   /** Also lifts the lockout after failed sign-ins. */
   readonly liftsLockout?: true;
 }
 
-const lock: StatusChange = { to: 'locked', from: ['active'] };
-const unlock: StatusChange = { to: 'active', from: ['locked'], liftsLockout: true };
-const disable: StatusChange = { to: 'disabled', from: ['active', 'locked'] };
-const enable: StatusChange = { to: 'active', from: ['disabled'] };
+const lock: StatusChange = { to: 'locked', from: ['active'], needs: 'users.manage' };
+const unlock: StatusChange = { to: 'active', from: ['locked'], needs: 'users.unlock', liftsLockout: true };
+const disable: StatusChange = { to: 'disabled', from: ['active', 'locked'], needs: 'users.manage' };
+const enable: StatusChange = { to: 'active', from: ['disabled'], needs: 'users.manage' };
 
 export const lockUser = statusRoute('lock', lock, 'Lock a user; every session ends');
 export const unlockUser = statusRoute('unlock', unlock, 'Lift a lock and the lockout after failed sign-ins');
@@ -40,10 +39,10 @@ function statusRoute(verb: string, change: StatusChange, summary: string) {
   return route({
     method: 'POST',
     path: `/api/admin/users/:id/${verb}`,
-    access: 'admin',
+    access: change.needs,
     summary,
     params: UserParams,
-    body: Type.Object({ reason: ReasonText }, { additionalProperties: false }),
+    body: Type.Object({ reason: Reason }, { additionalProperties: false }),
     answer: UserView,
     problems: [
       'reason_required',
@@ -54,7 +53,7 @@ function statusRoute(verb: string, change: StatusChange, summary: string) {
       'upstream_unavailable',
     ],
     run: (ctx) => async (call) => {
-      const reason = reasonOf(call.body);
+      const reason = reasonGiven(call.body);
       const id = call.params.id.toLowerCase();
       const outcome = await ctx.db
         .transaction()
@@ -84,7 +83,7 @@ async function changeStatus(
   call: AdminCall,
   { id, change, reason }: Wanted,
 ): Promise<Refused | { readonly outcome: 'done'; readonly target: Party; readonly lifted: boolean }> {
-  const parties = await lockParties(tx, call.principal, { id, reason });
+  const parties = await lockParties(tx, call.principal, { id, reason, needs: change.needs });
   if (parties.outcome === 'refused') return parties;
   const { target } = parties;
   const changes = target.status !== change.to;

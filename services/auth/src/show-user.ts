@@ -4,7 +4,7 @@ import { readUser, UserParams, UserView } from './user-view.ts';
 export const showUser = route({
   method: 'GET',
   path: '/api/admin/users/:id',
-  access: 'admin',
+  access: 'users.read',
   summary: 'One user',
   params: UserParams,
   answer: UserView,

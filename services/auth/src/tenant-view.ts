@@ -10,9 +10,13 @@ export const TenantName = printableText({
   description: 'What the tenant is called.',
 });
 export const TenantStatusName = Type.Union([Type.Literal('active'), Type.Literal('disabled')]);
-export const RegistrationName = Type.Union([Type.Literal('open'), Type.Literal('closed')], {
-  description: 'Whether people may register accounts by themselves.',
-});
+export const RegistrationName = Type.Union(
+  [Type.Literal('open'), Type.Literal('application'), Type.Literal('invite'), Type.Literal('closed')],
+  {
+    description:
+      'Who gets an account: anybody, whoever is approved, whoever is invited, nobody by themselves.',
+  },
+);
 
 /** A tenant as platform administrators see it. */
 export const TenantView = Type.Object({

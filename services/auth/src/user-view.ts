@@ -1,4 +1,4 @@
-import { type Principal, Problem, roleAtLeast, Time, Uuid } from '@gatehouse/kit';
+import { type Principal, Problem, Time, tenantScope, Uuid } from '@gatehouse/kit';
 import type { AuthDatabase } from '@gatehouse/schema';
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
@@ -61,14 +61,9 @@ export const userView = (row: UserRow): UserView => ({
   updated_at: row.updated_at.toISOString(),
 });
 
-/** The tenant whose users a principal may see; undefined for all of them. */
-export function visibleTenant(principal: Principal): string | undefined {
-  return roleAtLeast(principal, 'PLATFORM_ADMIN') ? undefined : principal.tenantId;
-}
-
 /** @throws Problem `not_found`, also for users of a tenant that the principal may not see. */
 export async function readUser(ctx: AuthContext, principal: Principal, id: string): Promise<UserView> {
-  const tenant = visibleTenant(principal);
+  const tenant = tenantScope(principal);
   const row = await selectUsers(ctx.db)
     .where('u.id', '=', id)
     .$if(tenant !== undefined, (query) => query.where('u.tenant_id', '=', tenant ?? ''))

@@ -1,12 +1,7 @@
-import { type Principal, Problem, roleAtLeast } from '@gatehouse/kit';
+import { type Principal, Problem, tenantScope } from '@gatehouse/kit';
 import type { AccountTable } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import type { NatsIdentityContext, NatsidTransaction } from './context.ts';
-
-/** The tenant whose accounts a principal may see and change; undefined: all of them (platform administrators). */
-export function visibleTenant(principal: Principal): string | undefined {
-  return roleAtLeast(principal, 'PLATFORM_ADMIN') ? undefined : principal.tenantId.toLowerCase();
-}
 
 /**
  * Locks an account for a change. What belongs to another tenant, or to the platform, is not there for an ADMIN.
@@ -18,7 +13,7 @@ export async function lockAccount(
   id: string,
   { anyState = false }: { readonly anyState?: boolean } = {},
 ): Promise<Selectable<AccountTable>> {
-  const tenant = visibleTenant(principal);
+  const tenant = tenantScope(principal);
   const account = await tx
     .selectFrom('account')
     .selectAll()
@@ -38,7 +33,7 @@ export async function readAccount(
   principal: Principal,
   id: string,
 ): Promise<Selectable<AccountTable>> {
-  const tenant = visibleTenant(principal);
+  const tenant = tenantScope(principal);
   const account = await ctx.db
     .selectFrom('account')
     .selectAll()

@@ -1,9 +1,8 @@
-import { type Principal, Problem, roleAtLeast, Uuid } from '@gatehouse/kit';
+import { may, type Principal, Problem, Reason, reasonOf, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type, { type Static } from 'typebox';
 import { route, type TokenContext } from './context.ts';
 import { causeOf } from './own-sessions.ts';
-import { Reason, reasonOf } from './reason.ts';
 import {
   type Cause,
   endSessions,
@@ -29,7 +28,7 @@ type Target = { readonly scope: Exclude<Scope, { of: 'session' }>; readonly tena
 export const adminRevokeAll = route({
   method: 'POST',
   path: '/api/admin/sessions/revoke-all',
-  access: 'admin',
+  access: 'sessions.revoke',
   summary: 'End the sessions of a user, a tenant or everybody',
   description:
     'An administrator of a tenant reaches that tenant only; everybody needs a platform administrator. The session of the request ends too, unless keep_own is true.',
@@ -50,7 +49,7 @@ async function targetOf(
   principal: Principal,
   asked: Static<typeof Body>,
 ): Promise<Target> {
-  const everywhere = roleAtLeast(principal, 'PLATFORM_ADMIN');
+  const everywhere = may(principal, 'tenants.all');
   const tenantId = asked.tenant_id?.toLowerCase();
   // What is outside of one's tenant does not exist: 404, as for an id that nobody has.
   if (tenantId !== undefined && !everywhere && tenantId !== principal.tenantId)
@@ -72,6 +71,7 @@ async function targetOf(
       });
     return { scope: { of: 'everybody' }, tenantId: null };
   }
+  if (!may(principal, 'sessions.revoke_all')) throw new Problem('forbidden');
   const tenant = await ctx.db
     .selectFrom('tenant_state')
     .select('tenant_id')

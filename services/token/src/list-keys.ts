@@ -25,7 +25,7 @@ const KEYS_MAX = 200;
 export const listKeys = route({
   method: 'GET',
   path: '/api/admin/keys',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'Signing keys and their states',
   answer: pageOf(Key),
   problems: ['database_unavailable'],

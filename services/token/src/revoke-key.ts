@@ -1,14 +1,13 @@
-import { appendRevocation, Problem } from '@gatehouse/kit';
+import { appendRevocation, Problem, Reason, reasonOf } from '@gatehouse/kit';
 import Type from 'typebox';
 import { route, type TokenContext, type TokenTransaction } from './context.ts';
 import { createKey, type KeyCause, lockKeys, promoteNext, retireKey, tell } from './managed-keys.ts';
-import { Reason, reasonOf } from './reason.ts';
 
 /** Withdraws a key at once, for when its private half may have leaked. */
 export const revokeKey = route({
   method: 'POST',
   path: '/api/admin/keys/:kid/revoke',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Withdraw a signing key at once',
   description:
     'For emergencies: every access token that the key signed is refused by the platform within a second, and by other verifiers as they fetch the JWKS again, at the latest after its max-age. A key that signs is replaced by the next one at once.',

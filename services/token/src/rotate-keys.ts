@@ -1,14 +1,13 @@
-import { Problem, Time } from '@gatehouse/kit';
+import { Problem, Reason, reasonOf, Time } from '@gatehouse/kit';
 import Type from 'typebox';
 import { route } from './context.ts';
 import { requestRotation } from './key-rotation.ts';
-import { Reason, reasonOf } from './reason.ts';
 
 /** Replaces the signing key, as soon as every verifier knows the new one. */
 export const rotateKeys = route({
   method: 'POST',
   path: '/api/admin/keys/rotate',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Replace the signing key',
   description:
     'The new key signs at activates_at: at once when it has been published for long enough already.',

@@ -1,30 +1,76 @@
 import type { ColumnType } from 'kysely';
-import type { CreatedAt, JsonObject, KitDatabase } from './kit.ts';
+import type { JsonObject, KitDatabase } from './kit.ts';
+
+/** Read by the service, written by `audit.append()` alone. */
+type Recorded<T> = ColumnType<T, never, never>;
+type Noted<T> = ColumnType<T, T, never>;
 
 /**
- * The audit trail. Append-only: the service's role may insert and select, and update types are `never` to say so.
+ * The audit trail. Append-only: the service's role may select and call `audit.append()`; types that are `never` say so.
  * Make months ready with `select audit.ensure_partition(date)` → 'created' | 'exists' | 'blocked'.
  */
 export interface EventTable {
-  id: ColumnType<string, string, never>;
-  /** Kept in milliseconds, so that a Date in a cursor equals the stored value. */
-  occurred_at: ColumnType<Date, Date | string, never>;
-  type: ColumnType<string, string, never>;
-  severity: ColumnType<string, string, never>;
-  outcome: ColumnType<string | null, string | null | undefined, never>;
-  source: ColumnType<string, string, never>;
-  tenant_id: ColumnType<string | null, string | null | undefined, never>;
-  user_id: ColumnType<string | null, string | null | undefined, never>;
-  actor: ColumnType<string | null, string | null | undefined, never>;
-  subject: ColumnType<string | null, string | null | undefined, never>;
-  client_ip: ColumnType<string | null, string | null | undefined, never>;
-  user_agent: ColumnType<string | null, string | null | undefined, never>;
-  trace_id: ColumnType<string | null, string | null | undefined, never>;
-  data: ColumnType<JsonObject, JsonObject, never>;
-  recorded_at: CreatedAt;
+  /** A tenant's id, or `platform`. */
+  chain: Recorded<string>;
+  /** Place in the chain, from 1, without gaps. */
+  sequence: Recorded<number>;
+  id: Recorded<string>;
+  /** Never falls within a chain; kept in milliseconds, so that a Date in a cursor equals the stored value. */
+  recorded_at: Recorded<Date>;
+  occurred_at: Recorded<Date>;
+  type: Recorded<string>;
+  severity: Recorded<string>;
+  outcome: Recorded<string | null>;
+  source: Recorded<string>;
+  tenant_id: Recorded<string | null>;
+  user_id: Recorded<string | null>;
+  actor: Recorded<string | null>;
+  subject: Recorded<string | null>;
+  trace_id: Recorded<string | null>;
+  /** The payload without its personal fields. */
+  data: Recorded<JsonObject>;
+  client_ip: Recorded<string | null>;
+  /** The personal fields of the payload; null when there were none, or when they were erased (the digest tells which). */
+  personal: Recorded<JsonObject | null>;
+  personal_salt: Recorded<Buffer | null>;
+  personal_digest: Recorded<Buffer | null>;
+  content_hash: Recorded<Buffer>;
+  hash: Recorded<Buffer>;
+}
+
+/** Where a chain stands, and the root of what retention has left of it. */
+export interface ChainTable {
+  chain: Recorded<string>;
+  sequence: Recorded<number>;
+  hash: Recorded<Buffer>;
+  recorded_at: Recorded<Date>;
+  dropped_sequence: Recorded<number>;
+  dropped_hash: Recorded<Buffer>;
+}
+
+/** The log of heads: a leaf of the Merkle tree each. */
+export interface HeadTable {
+  index: Noted<number>;
+  chain: Noted<string>;
+  sequence: Noted<number>;
+  hash: Noted<Buffer>;
+}
+
+/** Signed statements about the log of heads. */
+export interface CheckpointTable {
+  size: Noted<number>;
+  roots: Noted<Buffer[]>;
+  root: Noted<Buffer>;
+  /** Records of all chains at that moment. */
+  events: Noted<number>;
+  note: Noted<string>;
+  signed_at: Noted<Date>;
 }
 
 /** What the audit service owns: Postgres schema `audit`. */
 export interface AuditDatabase extends KitDatabase {
   event: EventTable;
+  chain: ChainTable;
+  head: HeadTable;
+  checkpoint: CheckpointTable;
 }

@@ -5,10 +5,12 @@ import type { CreatedAt, KitDatabase, Moment } from './kit.ts';
 export const DEFAULT_TENANT_ID = '00000000-0000-7000-8000-000000000001';
 
 export type TenantStatus = 'active' | 'disabled';
-export type Registration = 'open' | 'closed';
-/** Each role includes those before it. */
-export type Role = 'USER' | 'ADMIN' | 'PLATFORM_ADMIN';
-export type AccountStatus = 'active' | 'locked' | 'disabled';
+/** `open`: anybody; `application`: whoever an administrator then approves; `invite`: whom one invites; `closed`: nobody. */
+export type Registration = 'open' | 'application' | 'invite' | 'closed';
+/** What each may do: permission.ts of the kit. */
+export type Role = 'USER' | 'SUPPORT' | 'AUDITOR' | 'ADMIN' | 'PLATFORM_ADMIN';
+/** `deleted`: nothing of the person is left; the row waits until token has confirmed it. */
+export type AccountStatus = 'active' | 'locked' | 'disabled' | 'deleted';
 
 export interface TenantTable {
   id: string;
@@ -19,6 +21,8 @@ export interface TenantTable {
   version: Generated<number>;
   /** The last version that token has confirmed; never above `version`. */
   synced_version: Generated<number>;
+  /** When it is deleted for good; null unless somebody asked for that. */
+  delete_after: Moment;
   created_at: CreatedAt;
   updated_at: CreatedAt;
 }

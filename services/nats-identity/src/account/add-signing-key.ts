@@ -19,7 +19,7 @@ import { addPlainKey } from './signing-key.ts';
 export const addAccountKey = route({
   method: 'POST',
   path: '/api/nats/accounts/:id/signing-keys',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Give an account a new plain signing key',
   description:
     'From then on it signs users without a role, and activation tokens. Roles have keys of their own: see /api/nats/roles.',

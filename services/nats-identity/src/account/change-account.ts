@@ -1,4 +1,4 @@
-import { append, Uuid } from '@gatehouse/kit';
+import { append, tenantScope, Uuid } from '@gatehouse/kit';
 import type { ClaimChange } from '@gatehouse/nats-claims';
 import type { AccountTable, JsonObject } from '@gatehouse/schema';
 import { type Selectable, sql } from 'kysely';
@@ -20,7 +20,7 @@ import {
 import { ClaimsPatch } from '../claim-check.ts';
 import { type NatsIdentityContext, type NatsidTransaction, route } from '../context.ts';
 import { NameText } from '../name.ts';
-import { lockAccount, visibleTenant } from '../visible.ts';
+import { lockAccount } from '../visible.ts';
 import { checkedAccountClaims } from './account-claims.ts';
 import { AccountChanged, accountDetail } from './account-view.ts';
 import { checkTenantChange, exceeded, readAllowance } from './allowance.ts';
@@ -43,7 +43,7 @@ const Body = Type.Object(
 export const changeAccount = route({
   method: 'PATCH',
   path: '/api/nats/accounts/:id',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Change an account',
   description:
     'Limits, imports, exports, mappings, default permissions, trace, cluster traffic and callout are `claims`. Every cluster of the operator gets the new JWT. A tenant’s administrator stays within the allowance, may bring an expiry forward but not put it off, and may neither set `cluster_traffic` nor import from the system account.',
@@ -121,7 +121,7 @@ async function wantedOf(tx: NatsidTransaction, call: PatchCall, before: Account)
   const { body } = call;
   const claims = checkedClaimsOf(body.claims, before);
   const expires_at = body.expires_at === undefined ? before.expires_at : expiryOf(body.expires_at);
-  if (visibleTenant(call.principal) !== undefined) await checkTenant(tx, before, { claims, expires_at });
+  if (tenantScope(call.principal) !== undefined) await checkTenant(tx, before, { claims, expires_at });
   return { name: (body.name ?? before.name).normalize('NFC'), claims, expires_at };
 }
 

@@ -34,7 +34,7 @@ const Query = Type.Object(
 export const deleteAccount = route({
   method: 'DELETE',
   path: '/api/nats/accounts/:id',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Lock an account and delete it on every server',
   description:
     'Starts a deletion: the account is locked at once (nobody connects, who is connected goes), its streams are purged with consent, it is deleted on every server, and a tombstone deletes it again wherever it comes back. While it is `locked` it can be restored. Asked again with purge=true it adds the consent.',

@@ -18,7 +18,7 @@ import { tellAllowance } from './put-allowance.ts';
 export const deleteAllowance = route({
   method: 'DELETE',
   path: '/api/nats/allowances/:tenant_id/:operator_id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Take an allowance back',
   description:
     'The tenant’s accounts stay as they are; its administrators can make and change none any more.',

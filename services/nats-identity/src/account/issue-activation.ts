@@ -35,7 +35,7 @@ const Body = Type.Object({
 export const issueActivation = route({
   method: 'POST',
   path: '/api/nats/accounts/:id/activations',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Let another account import',
   description:
     'The answer’s token goes into the `token` of the other account’s import. It is taken back by a `revocations` entry of the export, or with the signing key.',

@@ -1,4 +1,4 @@
-import { Problem, page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { Problem, page, pageOf, pageQuery, readPage, tenantScope, Uuid } from '@gatehouse/kit';
 import type { AccountState, NatsidDatabase } from '@gatehouse/schema';
 import { type Kysely, sql } from 'kysely';
 import Type from 'typebox';
@@ -6,7 +6,6 @@ import { route } from '../context.ts';
 import { TagText } from '../name.ts';
 import { namedLike, searchQuery } from '../search.ts';
 import { tagged } from '../tag.ts';
-import { visibleTenant } from '../visible.ts';
 import { AccountStateName, AccountView, accountViews, selectAccounts } from './account-view.ts';
 
 const Query = Type.Object(
@@ -58,7 +57,7 @@ export const pageOfAccounts = (
 export const listAccounts = route({
   method: 'GET',
   path: '/api/nats/accounts',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'Accounts, newest first',
   description:
     'An ADMIN sees those of the own tenant. Tombstones of deleted accounts are shown when `state` asks for them.',
@@ -68,7 +67,7 @@ export const listAccounts = route({
   run:
     (ctx) =>
     async ({ principal, query }) => {
-      const own = visibleTenant(principal);
+      const own = tenantScope(principal);
       const asked = query.tenant_id?.toLowerCase();
       if (own !== undefined && asked !== undefined && asked !== own) throw new Problem('not_found');
       const operatorId = query.operator_id?.toLowerCase();

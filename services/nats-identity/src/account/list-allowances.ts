@@ -1,8 +1,7 @@
-import { Problem, page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { Problem, page, pageOf, pageQuery, readPage, tenantScope, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { route } from '../context.ts';
-import { visibleTenant } from '../visible.ts';
 import { AllowanceView, allowanceView, selectAllowances } from './allowance-view.ts';
 
 const Query = Type.Object(
@@ -13,7 +12,7 @@ const Query = Type.Object(
 export const listAllowances = route({
   method: 'GET',
   path: '/api/nats/allowances',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'What tenants may have under operators, the latest changed first',
   description: 'An ADMIN sees those of the own tenant.',
   query: Query,
@@ -22,7 +21,7 @@ export const listAllowances = route({
   run:
     (ctx) =>
     async ({ principal, query }) => {
-      const own = visibleTenant(principal);
+      const own = tenantScope(principal);
       const tenantId = query.tenant_id?.toLowerCase();
       if (own !== undefined && tenantId !== undefined && tenantId !== own) throw new Problem('not_found');
       const operatorId = query.operator_id?.toLowerCase();

@@ -1,4 +1,4 @@
-import { Problem, roleAtLeast, Uuid } from '@gatehouse/kit';
+import { may, Problem, tenantScope, Uuid } from '@gatehouse/kit';
 import type { OperatorTable } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import Type, { type Static } from 'typebox';
@@ -16,7 +16,6 @@ import {
 import { LooseClaims } from '../claim-check.ts';
 import { type NatsIdentityContext, type NatsidTransaction, route } from '../context.ts';
 import { NameText } from '../name.ts';
-import { visibleTenant } from '../visible.ts';
 import { checkedAccountClaims } from './account-claims.ts';
 import { AccountChanged, accountDetail } from './account-view.ts';
 import {
@@ -47,7 +46,7 @@ export const ACCOUNT_BODY_BYTES_MAX = 1024 * 1024;
 export const makeAccount = route({
   method: 'POST',
   path: '/api/nats/accounts',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Make an account',
   description:
     'Without operator_id under the operator of the platform’s own bus, or the only one there is. A tenant’s administrator makes accounts of the own tenant, under operators that are open to tenants and within the allowance; limits that are not given are the allowance’s. A platform administrator is not bound by allowances.',
@@ -75,7 +74,7 @@ type MakeCall = ChangeCall & { readonly body: Body; readonly query: { readonly d
 
 async function make(tx: NatsidTransaction, ctx: NatsIdentityContext, call: MakeCall) {
   const { body, query, principal } = call;
-  const own = visibleTenant(principal);
+  const own = tenantScope(principal);
   const tenantId = body.tenant_id?.toLowerCase() ?? own ?? null;
   if (own !== undefined && tenantId !== own) throw new Problem('not_found');
   const operator = await chooseOperator(tx, call);
@@ -149,7 +148,7 @@ async function chooseOperator(
   tx: NatsidTransaction,
   { body, principal }: MakeCall,
 ): Promise<Selectable<OperatorTable>> {
-  const platform = roleAtLeast(principal, 'PLATFORM_ADMIN');
+  const platform = may(principal, 'tenants.all');
   const seen = await tx
     .selectFrom('operator')
     .selectAll()

@@ -30,7 +30,7 @@ const Body = Type.Object({
 export const putAllowance = route({
   method: 'PUT',
   path: '/api/nats/allowances/:tenant_id/:operator_id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Set what a tenant may have under an operator',
   description:
     '`limits_max` holds account limits: the most that each account of the tenant may have. A field that it lacks, or has as -1, is not bounded, except JetStream storage: without a word about it there is none. Accounts that have more already keep it; their administrators can only bring it down.',

@@ -21,7 +21,7 @@ import { AccountChanged, accountDetail } from './account-view.ts';
 export const removeAccountKey = route({
   method: 'DELETE',
   path: '/api/nats/accounts/:id/signing-keys/:public_key',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Take a plain signing key from an account',
   description:
     'Everybody whose credentials it signed is closed out at once, and activation tokens of it count no more. A role’s key goes with its role.',

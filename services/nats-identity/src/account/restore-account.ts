@@ -20,7 +20,7 @@ import { activeUsers } from './change-account.ts';
 export const restoreAccount = route({
   method: 'POST',
   path: '/api/nats/accounts/:id/restore',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Open a locked account again',
   description:
     'Ends a deletion that has not begun to purge. Users connect again with the credentials that they have.',

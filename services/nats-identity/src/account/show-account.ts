@@ -8,7 +8,7 @@ import { AccountDetail, accountDetail } from './account-view.ts';
 export const showAccount = route({
   method: 'GET',
   path: '/api/nats/accounts/:id',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'One account with its JWT',
   params: Type.Object({ id: Uuid }),
   answer: AccountDetail,

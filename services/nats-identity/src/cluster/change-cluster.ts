@@ -34,7 +34,7 @@ const Body = Type.Object(
 export const changeCluster = route({
   method: 'PATCH',
   path: '/api/nats/clusters/:id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Change a cluster’s name, addresses, creds or description',
   description: 'creds: null goes back to credentials made on the fly.',
   params: Type.Object({ id: Uuid }),

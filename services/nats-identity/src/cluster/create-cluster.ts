@@ -30,7 +30,7 @@ const Body = Type.Object({
 export const createCluster = route({
   method: 'POST',
   path: '/api/nats/clusters',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Register a cluster',
   description:
     'Every account of the operator is brought to it at once. Servers are found through the ones named here; those that nobody names are found too.',

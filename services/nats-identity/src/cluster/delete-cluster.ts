@@ -15,7 +15,7 @@ import { lockCluster } from './cluster-view.ts';
 export const deleteCluster = route({
   method: 'DELETE',
   path: '/api/nats/clusters/:id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Forget a cluster',
   description:
     'Nothing is deleted on its servers: they go on with what they hold. Accounts that are being deleted no longer wait for it. The platform’s own bus cannot be forgotten.',

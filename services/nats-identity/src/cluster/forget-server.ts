@@ -7,7 +7,7 @@ import { lockCluster } from './cluster-view.ts';
 export const forgetServer = route({
   method: 'DELETE',
   path: '/api/nats/clusters/:id/servers/:name',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Forget a server that does not come back',
   description:
     'What was once seen in a cluster is waited for: a deletion is not done, and a new operator key does not sign, before it answers. A server that was taken out for good is forgotten here; should it answer again, it is known again.',

@@ -17,7 +17,7 @@ const Server = Type.Object({
 export const getClusterHealth = route({
   method: 'GET',
   path: '/api/nats/clusters/:id/health',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'How a cluster and each of its servers is, and why',
   description: 'As the last look found it; NATS_HEALTH_INTERVAL_SECONDS says how often that is.',
   params: Type.Object({ id: Uuid }),

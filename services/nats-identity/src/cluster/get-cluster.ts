@@ -7,7 +7,7 @@ import { ClusterView, clusterView, readCluster } from './cluster-view.ts';
 export const getCluster = route({
   method: 'GET',
   path: '/api/nats/clusters/:id',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'One cluster',
   params: Type.Object({ id: Uuid }),
   answer: ClusterView,

@@ -19,7 +19,7 @@ const Entry = Type.Object({
 export const getDiff = route({
   method: 'GET',
   path: '/api/nats/clusters/:id/diff',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'What servers hold otherwise than they should; changes nothing',
   description:
     'Every server is asked now. At most a thousand accounts of each kind are named; all are counted.',

@@ -33,7 +33,7 @@ const View = Type.Object({
 export const listClusterAccounts = route({
   method: 'GET',
   path: '/api/nats/clusters/:id/accounts',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'What each account shall be on a cluster, and what was proven on its servers',
   params: Type.Object({ id: Uuid }),
   query: Type.Object(

@@ -7,7 +7,7 @@ import { ClusterView, clusterViews } from './cluster-view.ts';
 export const listClusters = route({
   method: 'GET',
   path: '/api/nats/clusters',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'Clusters, newest first',
   query: Type.Object(
     {

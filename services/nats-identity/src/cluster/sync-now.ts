@@ -19,7 +19,7 @@ const Report = Type.Object({
 export const syncNow = route({
   method: 'POST',
   path: '/api/nats/clusters/:id/sync',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Compare every server with what it should hold, now, and bring it there',
   description:
     'Answers when all is proven, or after some seconds with finished: false; then the look goes on, and the cluster shows what came of it.',

@@ -9,7 +9,7 @@ import { EncryptionKeyView, KeyIdParams, viewKey } from './key-view.ts';
 export const destroyKey = route({
   method: 'DELETE',
   path: '/api/nats/encryption/keys/:id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Give up a key of the encryption ring for good',
   description:
     'Refused while any record of any service needs it. Backups taken before still do: keep the key with them.',

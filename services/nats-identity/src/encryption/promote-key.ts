@@ -104,7 +104,7 @@ export async function waitingFor(ctx: NatsIdentityContext): Promise<Waiting | un
 export const promoteKey = route({
   method: 'POST',
   path: '/api/nats/encryption/keys/:id/primary',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Let a key of the encryption ring seal',
   description:
     'Refused while a live process lacks the key: it could not open what is sealed from then on. Every process follows within seconds.',

@@ -54,7 +54,7 @@ export function lastReencryption(
 export const reencrypt = route({
   method: 'POST',
   path: '/api/nats/encryption/reencrypt',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Put every sealed record under the key that seals',
   description:
     'Runs in the background beside traffic, in any process, and goes on where it stood after a crash. Asking again while it runs changes nothing.',

@@ -28,7 +28,7 @@ const WaitingView = Type.Object({
 export const showEncryption = route({
   method: 'GET',
   path: '/api/nats/encryption',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'Encryption keys, who holds them, and how many records need them',
   answer: Type.Object({
     primary: Type.Union([Type.String(), Type.Null()]),

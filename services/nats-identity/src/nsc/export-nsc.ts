@@ -14,7 +14,7 @@ import { forEach, writeStore } from './store-thread.ts';
 export const exportNsc = route({
   method: 'POST',
   path: '/api/nats/operators/:id/export/nsc',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Export an operator as an nsc store, with its private keys when asked',
   description:
     'Operator and accounts come with the JWTs that servers have. A user’s JWT is issued for the export, entered in the ledger, and lives as long as any that is issued to it now. `seeds` brings every private key, and creds of the users: whoever has the answer is the operator. Of the platform’s own bus there are none.',

@@ -50,7 +50,7 @@ const Answer = Type.Object({
 export const importNsc = route({
   method: 'POST',
   path: '/api/nats/import/nsc',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Import an operator from an nsc store and its keys',
   description:
     'Takes the .jwt files of one operator, and the .nk files that belong to them; further files are ignored. JWTs stay as they are, every claim of them, until somebody changes the object. What has no .nk file comes with its public key only. Users come with an entry of what they hold in the ledger.',

@@ -55,7 +55,7 @@ type Query = Static<typeof Query>;
 export const serverConfig = route({
   method: 'GET',
   path: '/api/nats/operators/:id/server-config',
-  access: 'platform',
+  access: 'platform.read',
   summary: 'Configuration that makes a nats-server trust an operator',
   description:
     'For nats-server 2.10 and newer. Holds public keys and JWTs only. Write `files` beside it. The memory resolver knows the accounts of now and never learns of another.',

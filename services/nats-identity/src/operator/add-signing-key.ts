@@ -32,7 +32,7 @@ const Body = Type.Object({
 export const addOperatorKey = route({
   method: 'POST',
   path: '/api/nats/operators/:id/signing-keys',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Give an operator a signing key',
   description:
     'Without seed and public_key one is made. While the operator has clusters the key is `pending`: it signs nothing until every server trusts it, which takes the new operator JWT and a restart of each. With an offline root key it waits for a JWT that names it.',

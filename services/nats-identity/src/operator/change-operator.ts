@@ -42,7 +42,7 @@ export const OperatorChanged = Type.Object({ ...OperatorView.properties, change:
 export const changeOperator = route({
   method: 'PATCH',
   path: '/api/nats/operators/:id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Change an operator',
   description:
     'Its JWT is made anew; servers read it at their start only, so every server must get it and be restarted. With an offline root key only `open_to_tenants` can be changed here.',

@@ -200,7 +200,7 @@ const Body = Type.Object({
 export const createOperatorRoute = route({
   method: 'POST',
   path: '/api/nats/operators',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Make an operator, or import one',
   description:
     'Makes a root key, a signing key and a system account SYS; accounts and users count only when signed by signing keys, unless `strict_signing_key_usage` is false. With `import` an operator that exists is taken with its JWT unchanged; without its root seed the root key stays offline.',

@@ -19,7 +19,7 @@ import { operatorView } from './operator-view.ts';
 export const deleteOperator = route({
   method: 'DELETE',
   path: '/api/nats/operators/:id',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Delete an operator',
   description:
     'Only one without clusters, and without accounts besides its system account. Its keys are gone for good: export them first.',

@@ -16,7 +16,7 @@ const Query = Type.Object(
 export const listOperators = route({
   method: 'GET',
   path: '/api/nats/operators',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'Operators, newest first',
   description: 'An ADMIN sees those that are open to tenants.',
   query: Query,

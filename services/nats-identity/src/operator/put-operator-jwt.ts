@@ -33,7 +33,7 @@ const Body = Type.Object({ jwt: Type.String({ minLength: 1, maxLength: 262_144 }
 export const putOperatorJwt = route({
   method: 'PUT',
   path: '/api/nats/operators/:id/jwt',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Give an operator the JWT that its offline root key has signed',
   description:
     'It must be of the same operator and newer than the one that is there. Signing keys that it names are added, and sign (when their seeds are here) once every server trusts them; those that it leaves out retire: what they signed is signed anew. Bring it to servers when no key is `retiring` any more.',

@@ -28,7 +28,7 @@ const AT_ONCE = 100;
 export const removeOperatorKey = route({
   method: 'DELETE',
   path: '/api/nats/operators/:id/signing-keys/:public_key',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Take a signing key from an operator',
   description:
     'It signs no more at once. Every account that it signed is signed anew with the newest active key; when all of them are proven on every server it leaves the operator’s JWT. Until then it is shown as `retiring`. With an offline root key it stays so until a JWT without it is PUT.',

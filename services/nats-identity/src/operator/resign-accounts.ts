@@ -12,7 +12,7 @@ const AT_ONCE = 500;
 export const resignOperatorAccounts = route({
   method: 'POST',
   path: '/api/nats/operators/:id/resign',
-  access: 'platform',
+  access: 'platform.manage',
   summary: 'Sign accounts anew that the root key has signed',
   description:
     'With the newest active signing key; nobody is disconnected. At most 500 a call: call again while `remaining` is not 0. Needed before strict signing key usage is turned on.',

@@ -8,7 +8,7 @@ import { readOperator } from './visible-operator.ts';
 export const showOperator = route({
   method: 'GET',
   path: '/api/nats/operators/:id',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'One operator',
   params: Type.Object({ id: Uuid }),
   answer: OperatorView,

@@ -1,10 +1,10 @@
-import { type Principal, Problem, roleAtLeast } from '@gatehouse/kit';
+import { may, type Principal, Problem } from '@gatehouse/kit';
 import type { OperatorTable } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import type { NatsIdentityContext, NatsidTransaction } from '../context.ts';
 
 /** Whether somebody sees all operators, or only those that are open to tenants. */
-export const seesAllOperators = (principal: Principal): boolean => roleAtLeast(principal, 'PLATFORM_ADMIN');
+export const seesAllOperators = (principal: Principal): boolean => may(principal, 'tenants.all');
 
 /** Reads an operator. One that is not open is not there for an ADMIN. @throws Problem `not_found` */
 export async function readOperator(

@@ -17,7 +17,7 @@ export const RevokedKey = Type.String({
 export const addRevocation = route({
   method: 'POST',
   path: '/api/nats/accounts/:id/revocations',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Revoke everything issued until now to one key, or to everybody in the account',
   description:
     'Servers close the live connections. Users stay as they are: what is issued to them afterwards works. To shut a user out, revoke the user (POST /api/nats/users/:id/revoke).',

@@ -10,7 +10,7 @@ import { RevokedKey } from './add-revocation.ts';
 export const deleteRevocation = route({
   method: 'DELETE',
   path: '/api/nats/accounts/:id/revocations/:public_key',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Drop a revocation that kills nothing any more',
   description:
     'Refused while something that it kills could come back to life: what is revoked stays revoked. Revocations go by themselves when all that they name has expired; only one that nobody knows the end of (`until` is null) has to be dropped with force=true, by somebody who knows that no such JWT is left.',

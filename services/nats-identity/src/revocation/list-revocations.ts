@@ -29,7 +29,7 @@ export const revocationView = (row: Selectable<RevocationTable>) => ({
 export const listRevocations = route({
   method: 'GET',
   path: '/api/nats/accounts/:id/revocations',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'What is revoked in an account, newest first',
   params: Type.Object({ id: Uuid }),
   query: Type.Object(pageQuery, { additionalProperties: false }),

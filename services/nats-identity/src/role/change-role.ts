@@ -33,7 +33,7 @@ const Body = Type.Object({
 export const changeRole = route({
   method: 'PATCH',
   path: '/api/nats/roles/:id',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Change what a role allows',
   description:
     '`template` is a JSON merge patch (RFC 7396). Whatever differs in the JWT, even the description, makes every server close the live connections of its users at once; they may connect again under the new rules. `change.affected.disconnects` says so, and ?dry_run=true says it before. A change that says nothing new does nothing.',

@@ -33,7 +33,7 @@ export const LooseTemplate = Type.Record(Type.String({ maxLength: 64 }), Type.Un
 export const createRole = route({
   method: 'POST',
   path: '/api/nats/roles',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Make a role: a scoped signing key whose template its users obey',
   description: 'A role without a template allows everything within its account.',
   query: Type.Object(changeQuery, { additionalProperties: false }),

@@ -18,7 +18,7 @@ import { lockRole, readRole } from './role-view.ts';
 export const deleteRole = route({
   method: 'DELETE',
   path: '/api/nats/roles/:id',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Delete a role that no user has',
   description:
     'Its key goes from the account’s JWT: what it signed for users that have left the role is dead, and their connections are closed.',

@@ -1,15 +1,14 @@
-import { page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { page, pageOf, pageQuery, readPage, tenantScope, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { route } from '../context.ts';
 import { namedLike, searchQuery } from '../search.ts';
-import { visibleTenant } from '../visible.ts';
 import { RoleView, roleView, selectRoles } from './role-view.ts';
 
 export const listRoles = route({
   method: 'GET',
   path: '/api/nats/roles',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'Roles, newest first',
   query: Type.Object(
     { ...pageQuery, ...searchQuery, account_id: Type.Optional(Uuid) },
@@ -20,7 +19,7 @@ export const listRoles = route({
   run:
     (ctx) =>
     async ({ principal, query }) => {
-      const tenantId = visibleTenant(principal);
+      const tenantId = tenantScope(principal);
       const accountId = query.account_id?.toLowerCase();
       const { q } = query;
       const binding = { list: 'natsid.roles', tenantId, filters: { accountId, q } };

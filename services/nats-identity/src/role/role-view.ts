@@ -1,10 +1,10 @@
-import { Problem, Time, Uuid } from '@gatehouse/kit';
+import { Problem, Time, tenantScope, Uuid } from '@gatehouse/kit';
 import type { AccountKeyTable, AccountTable, NatsidDatabase } from '@gatehouse/schema';
 import { type Kysely, type Selectable, sql } from 'kysely';
 import Type, { type Static } from 'typebox';
 import type { ChangeCall } from '../change.ts';
 import type { NatsidTransaction } from '../context.ts';
-import { lockAccount, visibleTenant } from '../visible.ts';
+import { lockAccount } from '../visible.ts';
 import { readScope } from './scope.ts';
 
 /** A role as answers show it. */
@@ -72,7 +72,7 @@ export async function lockRole(
   principal: ChangeCall['principal'],
   id: string,
 ): Promise<{ readonly account: Selectable<AccountTable>; readonly role: RoleRow }> {
-  const tenant = visibleTenant(principal);
+  const tenant = tenantScope(principal);
   const found = await tx
     .selectFrom('account_key as k')
     .innerJoin('account as a', 'a.id', 'k.account_id')

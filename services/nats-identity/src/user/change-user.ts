@@ -46,7 +46,7 @@ const Body = Type.Object({
 export const changeUser = route({
   method: 'PATCH',
   path: '/api/nats/users/:id',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Change a user',
   description:
     'What was issued before stays as it is and valid until it expires or is revoked: `still_valid` counts it. revoke_issued revokes it in the same change. `claims` is a JSON merge patch (RFC 7396). A user that leaves its role needs `claims` of its own in the same call; one that gets a role loses its own permissions.',

@@ -27,7 +27,7 @@ import { readUser, UserView } from './user-view.ts';
 export const createUser = route({
   method: 'POST',
   path: '/api/nats/users',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Make a user of an account',
   description:
     'With a role its permissions come from there and `claims` may hold tags only; without one `claims` are its permissions, and none means all that the account allows. With `public_key` the user keeps its own key: no seed is ever stored, and it gets JWTs only.',

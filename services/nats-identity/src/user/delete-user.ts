@@ -19,7 +19,7 @@ import { type LockedUser, lockUser } from './user-row.ts';
 export const deleteUser = route({
   method: 'DELETE',
   path: '/api/nats/users/:id',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Delete a user and revoke what it holds',
   description:
     'Its live connections are closed. The revocation stays in the account until all that was issued to the user has expired; the ledger keeps what was issued.',

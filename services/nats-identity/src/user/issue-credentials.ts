@@ -10,7 +10,7 @@ import { supersede } from './supersede.ts';
 export const issueCredentials = route({
   method: 'POST',
   path: '/api/nats/users/:id/credentials',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Issue credentials to a user',
   description:
     'A .creds file with a new JWT and the user’s seed; for a user that keeps its own key the JWT only. They live for ttl_seconds or until expires_at, else as long as the user’s ttl_seconds says, else NATS_CREDENTIAL_TTL_SECONDS; never_expires is for platform administrators. What was issued before stays valid, unless `supersede` revokes it in the same change. The answer is the only place where the secret ever is.',

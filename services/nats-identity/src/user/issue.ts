@@ -1,10 +1,9 @@
-import { EVENT_LANE, eventJson, newId, Problem } from '@gatehouse/kit';
+import { EVENT_LANE, eventJson, newId, Problem, tenantScope } from '@gatehouse/kit';
 import { credsText, jwtHash } from '@gatehouse/nats-claims';
 import { CompiledQuery } from 'kysely';
 import { accountSigner } from '../account/signer.ts';
 import { actedBy, type ChangeCall, inChange } from '../change.ts';
 import type { NatsIdentityContext } from '../context.ts';
-import { visibleTenant } from '../visible.ts';
 import type { CredentialView } from './credential-view.ts';
 import { gather } from './gather.ts';
 import {
@@ -84,7 +83,7 @@ export function createIssuer(ctx: NatsIdentityContext): Issuer {
   return {
     make,
     async issue(order) {
-      const tenant = visibleTenant(order.call.principal);
+      const tenant = tenantScope(order.call.principal);
       for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
         const facts = await read(order.userId.toLowerCase());
         if (facts === undefined || !isVisible(facts, tenant)) throw new Problem('not_found');

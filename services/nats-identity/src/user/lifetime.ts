@@ -1,4 +1,4 @@
-import { type Principal, Problem, roleAtLeast } from '@gatehouse/kit';
+import { may, type Principal, Problem } from '@gatehouse/kit';
 import Type from 'typebox';
 import type { NatsIdentityConfig } from '../settings.ts';
 
@@ -60,7 +60,7 @@ export function checkTtl(
 }
 
 function refuseAbove(config: Bounds, principal: Pick<Principal, 'roles'>, seconds: number): void {
-  if (seconds <= config.NATS_CREDENTIAL_TTL_MAX_SECONDS || roleAtLeast(principal, 'PLATFORM_ADMIN')) return;
+  if (seconds <= config.NATS_CREDENTIAL_TTL_MAX_SECONDS || may(principal, 'platform.manage')) return;
   throw new Problem('forbidden', {
     detail: `Only platform administrators may let credentials live longer than ${config.NATS_CREDENTIAL_TTL_MAX_SECONDS} seconds.`,
   });

@@ -1,8 +1,7 @@
-import { page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { page, pageOf, pageQuery, readPage, tenantScope, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { route } from '../context.ts';
-import { visibleTenant } from '../visible.ts';
 import {
   CredentialState,
   CredentialView,
@@ -14,7 +13,7 @@ import {
 export const listCredentials = route({
   method: 'GET',
   path: '/api/nats/credentials',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'What was issued to NATS users, newest first',
   description:
     'The ledger: every JWT ever issued, until it has expired for long (NATS_LEDGER_DAYS). Never the JWT itself.',
@@ -32,7 +31,7 @@ export const listCredentials = route({
   run:
     (ctx) =>
     async ({ principal, query }) => {
-      const tenantId = visibleTenant(principal);
+      const tenantId = tenantScope(principal);
       const accountId = query.account_id?.toLowerCase();
       const userId = query.user_id?.toLowerCase();
       const { state } = query;

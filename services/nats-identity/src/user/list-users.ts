@@ -1,16 +1,15 @@
-import { page, pageOf, pageQuery, readPage, Uuid } from '@gatehouse/kit';
+import { page, pageOf, pageQuery, readPage, tenantScope, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { route } from '../context.ts';
 import { TagText } from '../name.ts';
 import { namedLike, searchQuery } from '../search.ts';
-import { visibleTenant } from '../visible.ts';
 import { selectUsers, UserView, userView } from './user-view.ts';
 
 export const listUsers = route({
   method: 'GET',
   path: '/api/nats/users',
-  access: 'admin',
+  access: 'nats.read',
   summary: 'NATS users, newest first',
   query: Type.Object(
     {
@@ -28,7 +27,7 @@ export const listUsers = route({
   run:
     (ctx) =>
     async ({ principal, query }) => {
-      const tenantId = visibleTenant(principal);
+      const tenantId = tenantScope(principal);
       const { q, tag, state } = query;
       const accountId = query.account_id?.toLowerCase();
       const roleId = query.role_id?.toLowerCase();

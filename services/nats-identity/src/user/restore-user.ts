@@ -18,7 +18,7 @@ import { readUser, UserView } from './user-view.ts';
 export const restoreUser = route({
   method: 'POST',
   path: '/api/nats/users/:id/restore',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Let a revoked user have credentials again',
   description: 'What was revoked stays revoked; only what is issued from now on works.',
   params: Type.Object({ id: Uuid }),

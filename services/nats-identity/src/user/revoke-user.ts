@@ -20,7 +20,7 @@ import { readUser, UserView } from './user-view.ts';
 export const revokeUser = route({
   method: 'POST',
   path: '/api/nats/users/:id/revoke',
-  access: 'admin',
+  access: 'nats.manage',
   summary: 'Shut a user out: revoke all that was issued to it, and issue nothing more',
   description: 'Servers close its live connections. Until it is restored no credentials are issued to it.',
   params: Type.Object({ id: Uuid }),

@@ -1,8 +1,8 @@
-import { type Principal, Problem } from '@gatehouse/kit';
+import { type Principal, Problem, tenantScope } from '@gatehouse/kit';
 import type { AccountTable, NatsUserTable } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import type { NatsidTransaction } from '../context.ts';
-import { lockAccount, visibleTenant } from '../visible.ts';
+import { lockAccount } from '../visible.ts';
 
 /** A user and its account, both locked. */
 export interface LockedUser {
@@ -35,7 +35,7 @@ export async function lockUser(
   id: string,
   { living = false }: { readonly living?: boolean } = {},
 ): Promise<LockedUser> {
-  const tenant = visibleTenant(principal);
+  const tenant = tenantScope(principal);
   const found = await tx
     .selectFrom('nats_user as u')
     .innerJoin('account as a', 'a.id', 'u.account_id')

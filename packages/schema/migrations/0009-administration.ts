@@ -1,0 +1,41 @@
+/** Roles as sets of permissions, who may register, and the deletion of users and tenants. */
+export const up = `
+alter table auth.user_account drop constraint user_account_role_check;
+alter table auth.user_account add constraint user_account_role_check
+  check (role in ('USER', 'SUPPORT', 'AUDITOR', 'ADMIN', 'PLATFORM_ADMIN'));
+-- 'deleted' is a row that only waits until token has confirmed it; nothing of the person is left in it.
+alter table auth.user_account drop constraint user_account_status_check;
+alter table auth.user_account add constraint user_account_status_check
+  check (status in ('active', 'locked', 'disabled', 'deleted'));
+create index user_account_deleted on auth.user_account (id) where status = 'deleted';
+-- Searches by the beginning of an address.
+create index user_account_email on auth.user_account (email text_pattern_ops, id);
+
+alter table auth.tenant drop constraint tenant_registration_check;
+alter table auth.tenant add constraint tenant_registration_check
+  check (registration in ('open', 'application', 'invite', 'closed'));
+-- Until then a deletion can be taken back; the tenant is disabled all the while.
+alter table auth.tenant add column delete_after timestamptz;
+create index tenant_deletion on auth.tenant (delete_after) where delete_after is not null;
+
+create index session_newest on token.session (created_at desc, id desc);
+create index session_newest_of_tenant on token.session (tenant_id, created_at desc, id desc);
+`;
+
+export const down = `
+drop index token.session_newest_of_tenant;
+drop index token.session_newest;
+drop index auth.tenant_deletion;
+alter table auth.tenant drop column delete_after;
+update auth.tenant set registration = 'closed' where registration in ('application', 'invite');
+alter table auth.tenant drop constraint tenant_registration_check;
+alter table auth.tenant add constraint tenant_registration_check check (registration in ('open', 'closed'));
+drop index auth.user_account_email;
+drop index auth.user_account_deleted;
+update auth.user_account set status = 'disabled', version = version + 1 where status = 'deleted';
+alter table auth.user_account drop constraint user_account_status_check;
+alter table auth.user_account add constraint user_account_status_check check (status in ('active', 'locked', 'disabled'));
+update auth.user_account set role = 'USER', version = version + 1 where role in ('SUPPORT', 'AUDITOR');
+alter table auth.user_account drop constraint user_account_role_check;
+alter table auth.user_account add constraint user_account_role_check check (role in ('USER', 'ADMIN', 'PLATFORM_ADMIN'));
+`;
