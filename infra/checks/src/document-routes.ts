@@ -5,8 +5,8 @@ const introduction = `
 The public routes, as the gateway serves them. Bodies, answers and parameters are in \`/openapi.json\` (readable at
 \`/docs\`) of a running gateway, made from the same declarations.
 
-Access: \`public\` is anybody; \`user\` needs a valid access token; \`admin\` needs ADMIN in the caller's tenant (or a
-platform administrator); \`platform\` needs PLATFORM_ADMIN. What another tenant owns answers 404, not 403.
+Access: \`public\` is anybody; \`user\` needs a valid access token; anything else is the permission that the caller's
+role must hold ([permissions.md](permissions.md)). What another tenant owns answers 404, not 403.
 
 Every process also answers \`/health/live\`, \`/health/ready\` and \`/metrics\` on its own port. Routes under
 \`/internal\` are for the services among themselves and never reachable through the gateway.

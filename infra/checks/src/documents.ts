@@ -1,6 +1,7 @@
 import { configPage } from './document-config.ts';
 import { eventsPage } from './document-events.ts';
 import { metricsPage } from './document-metrics.ts';
+import { permissionsPage } from './document-permissions.ts';
 import { problemsPage } from './document-problems.ts';
 import { routesPage } from './document-routes.ts';
 
@@ -15,6 +16,7 @@ export const documents: readonly Document[] = [
   { path: 'docs/config.md', text: configPage },
   { path: 'docs/events.md', text: eventsPage },
   { path: 'docs/metrics.md', text: metricsPage },
+  { path: 'docs/permissions.md', text: permissionsPage },
   { path: 'docs/problems.md', text: problemsPage },
   { path: 'docs/routes.md', text: routesPage },
 ];
