@@ -1,73 +1,64 @@
+import { may, type Role, roleNames } from '@gatehouse/kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Operation, operationsOf, pathOf, sampleOf } from './operations.ts';
-import { newPerson, newTenant, type Person, type Platform, signIn, startPlatform } from './platform.ts';
+import { namedObjects, type Operation, operationsOf, pathOf, sampleOf } from './operations.ts';
+import { newPerson, newTenant, type Person, type Platform, startPlatform } from './platform.ts';
+import { type Holder, newHolder, type TenantObjects, tenantObjects } from './tenant-objects.ts';
 
-// Attack family 3: every route × nobody, a lower role, another user, another tenant; from the route table.
+// Attack family 3: every route × nobody, each role, another user, another tenant; from the route table.
 let platform: Platform;
 let operations: Operation[];
 let person: Person;
-let foreignAdmin: string;
-/** Ids of NATS objects of the person's tenant, by the route that names them. */
-let nats: Record<string, string>;
+/** One of each role, in a tenant of their own. */
+let holders: Holder[];
+/** What another tenant has. */
+let theirs: TenantObjects;
 
 beforeAll(async () => {
   platform = await startPlatform();
   operations = await operationsOf(platform.api);
   person = await newPerson(platform.api);
-  nats = await natsObjectsOf(person.tenant_id);
-  foreignAdmin = await adminOf(await newTenant(platform, 'foreign'));
+  theirs = await tenantObjects(platform, 'theirs');
+  const tenantId = await newTenant(platform, 'own');
+  holders = [];
+  for (const role of roleNames) holders.push(await newHolder(platform, role, tenantId));
 });
 afterAll(() => platform?.close());
 
-async function adminOf(tenant_id: string): Promise<string> {
-  const made = await newPerson(platform.api, { tenant_id });
-  const token = await platform.adminToken();
-  const answer = await platform.api.post(
-    `/api/admin/users/${made.user_id}/role`,
-    { role: 'ADMIN', reason: 'test' },
-    { token },
-  );
-  expect(answer.status, answer.text).toBeLessThan(300);
-  const { email, password } = made;
-  return (await signIn(platform.api, { email, password, tenant_id })).access_token;
+interface Request {
+  readonly values?: Readonly<Record<string, string>>;
+  readonly query?: string;
+  readonly body?: unknown;
 }
 
-async function natsObjectsOf(tenant_id: string): Promise<Record<string, string>> {
-  const token = await platform.adminToken();
-  const make = async (kind: string, about: object): Promise<string> => {
-    const answer = await platform.api.post(`/api/nats/${kind}`, about, { token });
-    expect(answer.status, answer.text).toBe(201);
-    return answer.body.id;
-  };
-  const account_id = await make('accounts', { tenant_id, name: 'theirs' });
-  return {
-    '/api/nats/accounts': account_id,
-    '/api/nats/roles': await make('roles', { account_id, name: 'theirs' }),
-    '/api/nats/users': await make('users', { account_id, name: 'theirs' }),
-  };
-}
-
-const send = (
-  operation: Operation,
-  token: string | undefined,
-  values: Record<string, string> = {},
-  query = '',
-) =>
+const send = (operation: Operation, token: string | undefined, request: Request = {}) =>
   platform.api.request(
     operation.method,
-    pathOf(operation, values) + query,
-    operation.body === undefined ? undefined : sampleOf(operation.body),
+    pathOf(operation, request.values) + (request.query ?? ''),
+    request.body ?? (operation.body && sampleOf(operation.body)),
     { token },
   );
 
+const where = ({ method, path }: Operation) => `${method} ${path}`;
 const guarded = () => operations.filter(({ access }) => access !== 'public');
+const administered = () => operations.filter(({ roles }) => roles.length > 0);
+const holderOf = (role: string): Holder => {
+  const found = holders.find((one) => one.role === role);
+  if (found === undefined) throw new Error(`nobody holds ${role}`);
+  return found;
+};
+/** Roles that reach their own tenant only. */
+const confined = (operation: Operation) =>
+  operation.roles.filter((role) => !may({ roles: [role as Role] }, 'tenants.all'));
 
 describe('family 3: access', () => {
   it('without a token every guarded route is 401', async () => {
     expect(guarded().length).toBeGreaterThan(12);
     for (const operation of guarded()) {
       const answer = await send(operation, undefined);
-      expect({ path: operation.path, status: answer.status }).toEqual({ path: operation.path, status: 401 });
+      expect({ where: where(operation), status: answer.status }).toEqual({
+        where: where(operation),
+        status: 401,
+      });
       expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);
     }
   });
@@ -78,64 +69,123 @@ describe('family 3: access', () => {
     for (const operation of guarded()) {
       for (const token of ['x', person.refresh_token, `${header}.${payload}.AAAA`, `${none}.${payload}.`]) {
         const answer = await send(operation, token);
-        expect({ path: operation.path, status: answer.status }).toEqual({
-          path: operation.path,
+        expect({ where: where(operation), status: answer.status }).toEqual({
+          where: where(operation),
           status: 401,
         });
       }
     }
   });
 
-  it('a user is refused by every route of administrators, and an ADMIN by every route of the platform', async () => {
-    for (const operation of operations.filter(({ roles }) => roles.length > 0)) {
-      const answer = await send(operation, person.access_token);
-      expect({ path: operation.path, status: answer.status }).toEqual({ path: operation.path, status: 403 });
-    }
-    for (const operation of operations.filter(({ roles }) => roles.length > 0 && !roles.includes('ADMIN'))) {
-      const answer = await send(operation, foreignAdmin);
-      expect({ path: operation.path, status: answer.status }).toEqual({ path: operation.path, status: 403 });
-    }
-  });
+  for (const role of roleNames)
+    it(`${role} is refused with 403 where the role lacks the permission, and only there`, async () => {
+      const { access_token } = holderOf(role);
+      expect(administered().length).toBeGreaterThan(50);
+      for (const operation of administered()) {
+        // Half a document: whoever is let in gets 400 for it, so that nothing is done.
+        const body = operation.body && '{';
+        const { status, text } = await send(operation, access_token, { body });
+        if (operation.roles.includes(role)) {
+          expect([401, 403], `${where(operation)}: ${text}`).not.toContain(status);
+          expect(status, `${where(operation)}: ${text}`).toBeLessThan(500);
+        } else
+          expect({ where: where(operation), status }, text).toEqual({ where: where(operation), status: 403 });
+      }
+    });
 
-  it("another tenant's ADMIN gets 404 for every route that names a user, a session, a tenant or an event", async () => {
-    const targets: Record<string, string> = {
-      '/api/admin/users': person.user_id,
-      '/api/auth/sessions': person.session_id,
-      ...nats,
-    };
-    const named = operations.filter(
-      ({ pathParameters, access, roles }) =>
-        pathParameters.length > 0 && access !== 'public' && (access === 'user' || roles.includes('ADMIN')),
-    );
-    expect(named.length).toBeGreaterThan(3);
-    for (const operation of named) {
-      const id = Object.entries(targets).find(([prefix]) => operation.path.startsWith(prefix))?.[1];
-      const values = id === undefined ? {} : { id, user_id: id, session_id: id };
-      const answer = await send(operation, foreignAdmin, values);
-      expect({ path: operation.path, status: answer.status }, answer.text).toEqual({
-        path: operation.path,
-        status: 404,
+  it('an AUDITOR changes nothing: whatever is not a GET is 403, whichever permission it asks for', async () => {
+    const { access_token } = holderOf('AUDITOR');
+    const changes = administered().filter(({ method }) => method !== 'GET');
+    expect(changes.length).toBeGreaterThan(30);
+    for (const operation of changes) {
+      const answer = await send(operation, access_token);
+      expect({ where: where(operation), status: answer.status }).toEqual({
+        where: where(operation),
+        status: 403,
       });
     }
-    expect((await platform.api.get('/api/auth/me', { token: person.access_token })).status).toBe(200);
-    const token = await platform.adminToken();
-    for (const [path, id] of Object.entries(nats))
-      expect((await platform.api.get(`${path}/${id}`, { token })).body).toMatchObject({ name: 'theirs' });
   });
 
-  it("lists never show another tenant's rows, asked for or not", async () => {
-    for (const operation of operations.filter(
-      ({ method, roles, query, pathParameters }) =>
-        method === 'GET' && roles.includes('ADMIN') && query.includes('limit') && pathParameters.length === 0,
-    )) {
-      const own = await send(operation, foreignAdmin, {}, '?limit=200');
-      expect(own.status, own.text).toBe(200);
-      for (const id of [person.user_id, ...Object.values(nats)])
-        expect(JSON.stringify(own.body)).not.toContain(id);
-      if (!operation.query.includes('tenant_id')) continue;
-      const foreign = await send(operation, foreignAdmin, {}, `?tenant_id=${person.tenant_id}`);
-      expect({ path: operation.path, status: foreign.status }).toEqual({ path: operation.path, status: 404 });
+  it('no role of another tenant finds an object named in the path: 404', async () => {
+    let asked = 0;
+    for (const operation of operations.filter(({ pathParameters }) => pathParameters.length > 0))
+      for (const role of operation.access === 'user' ? roleNames : confined(operation)) {
+        const { access_token } = holderOf(role);
+        const answer = await send(operation, access_token, { values: valuesOf(operation) });
+        const about = { where: where(operation), role };
+        expect({ ...about, status: answer.status }, answer.text).toEqual({ ...about, status: 404 });
+        asked += 1;
+      }
+    expect(asked).toBeGreaterThan(40);
+  });
+
+  it('no role of another tenant finds an object named in the query or the body: it is as if it were not there', async () => {
+    const seen: string[] = [];
+    for (const operation of operations) {
+      for (const named of namedObjects(operation).filter(({ place }) => place !== 'path')) {
+        for (const role of confined(operation)) {
+          const { access_token } = holderOf(role);
+          const ofTheirs = await send(
+            operation,
+            access_token,
+            naming(operation, named, theirs.idOf(operation, named)),
+          );
+          const ofNobody = await send(operation, access_token, naming(operation, named, nobody));
+          const about = `${where(operation)} ${named.name} as ${role}: ${ofTheirs.text.slice(0, 300)}`;
+          expect(shapeOf(ofTheirs), about).toEqual(shapeOf(ofNobody));
+          if (ofTheirs.status === 200 && operation.method === 'GET')
+            expect(ofTheirs.body.items, about).toEqual([]);
+          else expect(ofTheirs.status, about).toBe(404);
+          seen.push(`${operation.path} ${named.name}`);
+        }
+      }
     }
+    expect(seen).toEqual(
+      expect.arrayContaining(['/api/admin/sessions/revoke-all user_id', '/api/nats/roles account_id']),
+    );
+  });
+
+  it("lists never show another tenant's rows", async () => {
+    const lists = operations.filter(
+      ({ method, query, pathParameters }) =>
+        method === 'GET' && query.includes('limit') && pathParameters.length === 0,
+    );
+    expect(lists.length).toBeGreaterThan(5);
+    for (const operation of lists)
+      for (const role of confined(operation)) {
+        const answer = await send(operation, holderOf(role).access_token, { query: '?limit=200' });
+        expect(answer.status, `${where(operation)}: ${answer.text}`).toBe(200);
+        for (const id of theirs.ids) expect(answer.text, `${where(operation)} as ${role}`).not.toContain(id);
+      }
+  });
+
+  it('the same requests find everything in its own tenant, so that the answers above say something', async () => {
+    const objects = await tenantObjects(platform, 'found');
+    const own = operations.filter(
+      (operation) => operation.roles.includes('ADMIN') && operation.pathParameters.length > 0,
+    );
+    const order = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+    const turn = ({ method, path }: Operation) => order.indexOf(method) * 10 - path.split('/').length;
+    for (const operation of own.toSorted((a, b) => turn(a) - turn(b))) {
+      const values = valuesOf(operation, objects);
+      if (Object.values(values).includes(objects.hiddenOperatorId)) continue;
+      const { status, body, text } = await send(operation, objects.admin.access_token, { values });
+      // Rules of the thing itself may refuse; what must not be is that it is not found, or was not understood.
+      expect(missed, `${where(operation)}: ${text}`).not.toContain(body?.code);
+      expect(status, `${where(operation)}: ${text}`).toBeLessThan(500);
+    }
+  });
+
+  it('what other tenants tried has changed nothing', async () => {
+    const token = await platform.adminToken();
+    for (const path of ['/api/nats/accounts', '/api/nats/roles', '/api/nats/users', '/api/admin/users']) {
+      const operation = operations.find((one) => one.path === `${path}/{id}` && one.method === 'GET');
+      if (operation === undefined) throw new Error(`${path} has no item`);
+      const answer = await send(operation, token, { values: valuesOf(operation) });
+      expect(answer.status, path).toBe(200);
+      expect(answer.body.name ?? answer.body.email).toMatch(/theirs|@/);
+    }
+    expect((await platform.api.get('/api/auth/me', { token: theirs.person.access_token })).status).toBe(200);
   });
 
   it("another user's session cannot be ended, and is not shown", async () => {
@@ -150,4 +200,22 @@ describe('family 3: access', () => {
     const { body } = await platform.api.get('/api/auth/sessions', { token: other.access_token });
     expect(body.items.map((item: { session_id: string }) => item.session_id)).toEqual([other.session_id]);
   });
+});
+
+/** Codes of a request that did not reach its object. */
+const missed = ['unauthenticated', 'forbidden', 'not_found', 'invalid_request', 'invalid_json'];
+
+const nobody = 'ffffffff-ffff-4fff-8fff-ffffffffffff';
+
+const valuesOf = (operation: Operation, objects = theirs): Record<string, string> =>
+  Object.fromEntries(operation.pathParameters.map((name) => [name, objects.idOf(operation, { name })]));
+
+function naming(operation: Operation, { place, name }: { place: string; name: string }, id: string): Request {
+  const body = operation.body && { ...sampleOf(operation.body), ...(place === 'body' && { [name]: id }) };
+  return { body, query: place === 'query' ? `?${name}=${id}` : '' };
+}
+
+const shapeOf = ({ status, body }: { status: number; body: Record<string, unknown> }) => ({
+  status,
+  body: { ...body, trace_id: 'same' },
 });

@@ -26,6 +26,7 @@ export interface Operation {
   readonly roles: readonly string[];
   readonly body: Schema | undefined;
   readonly query: readonly string[];
+  readonly querySchemas: Readonly<Record<string, Schema>>;
   readonly pathParameters: readonly string[];
   readonly pathSchemas: Readonly<Record<string, Schema>>;
   /** Statuses that the document declares. */
@@ -47,6 +48,7 @@ export async function operationsOf(api: Api): Promise<Operation[]> {
 function operation(path: string, method: string, about: Record<string, unknown>): Operation {
   const parameters = (about.parameters ?? []) as { name: string; in: string; schema?: Schema }[];
   const inPath = parameters.filter((one) => one.in === 'path');
+  const inQuery = parameters.filter((one) => one.in === 'query');
   const content = (about.requestBody as { content?: Record<string, { schema: Schema }> } | undefined)
     ?.content;
   return {
@@ -55,12 +57,44 @@ function operation(path: string, method: string, about: Record<string, unknown>)
     access: (about['x-access'] ?? 'public') as string,
     roles: (about['x-roles'] ?? []) as string[],
     body: content?.['application/json']?.schema,
-    query: parameters.filter((one) => one.in === 'query').map(({ name }) => name),
+    query: inQuery.map(({ name }) => name),
+    querySchemas: schemasOf(inQuery),
     pathParameters: inPath.map(({ name }) => name),
-    pathSchemas: Object.fromEntries(inPath.map(({ name, schema }) => [name, schema ?? {}])),
+    pathSchemas: schemasOf(inPath),
     statuses: Object.keys((about.responses ?? {}) as object).map(Number),
   };
 }
+
+const schemasOf = (parameters: readonly { name: string; schema?: Schema }[]) =>
+  Object.fromEntries(parameters.map(({ name, schema }) => [name, schema ?? {}]));
+
+/** Where an operation names something that belongs to somebody. */
+export interface NamedObject {
+  readonly place: 'path' | 'query' | 'body';
+  readonly name: string;
+}
+
+/** Everything that an operation names by an id or a public key. Those in the path are one name each. */
+export function namedObjects(operation: Operation): NamedObject[] {
+  const inPlace = (place: NamedObject['place'], names: readonly string[]) =>
+    names.map((name) => ({ place, name }));
+  const ids = (schemas: Readonly<Record<string, Schema>>) =>
+    Object.entries(schemas)
+      .filter(([name, schema]) => isId(name, schema))
+      .map(([name]) => name);
+  return [
+    ...inPlace('path', operation.pathParameters),
+    ...inPlace('query', ids(operation.querySchemas)),
+    ...inPlace('body', ids(operation.body?.properties ?? {})),
+  ];
+}
+
+// A trace belongs to a request, not to a tenant.
+const isId = (name: string, schema: Schema): boolean =>
+  name !== 'trace_id' && (name.endsWith('_id') || name === 'id' || isUuid(schema));
+
+const isUuid = (schema: Schema): boolean =>
+  schema.pattern?.includes('{8}-') === true || schema.anyOf?.some(isUuid) === true;
 
 /** The path with an id or key of nobody in each place, or with the given values. */
 export function pathOf(operation: Operation, values: Readonly<Record<string, string>> = {}): string {
@@ -98,7 +132,7 @@ function sampleValue(name: string, schema: Schema): unknown {
   if (known !== undefined) return known();
   if (schema.type === 'boolean') return true;
   if (schema.type === 'integer' || schema.type === 'number') return 1;
-  if (schema.pattern?.includes('{8}-')) return randomUUID();
+  if (isUuid(schema)) return randomUUID();
   return publicKeyFor(schema) ?? 'sample';
 }
 
