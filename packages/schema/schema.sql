@@ -49,6 +49,11 @@ create table auth.outbox (
   attempts integer not null default 0,
   constraint outbox_pkey PRIMARY KEY (id)
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+create table auth.retired_id (
+  id uuid not null,
+  retired_at timestamp with time zone not null default now(),
+  constraint retired_id_pkey PRIMARY KEY (id)
+);
 create table auth.session_end (
   id uuid not null,
   user_id uuid not null,
@@ -70,6 +75,7 @@ create table auth.tenant (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   delete_after timestamp with time zone,
+  deleted_users integer not null default 0,
   constraint tenant_check CHECK ((synced_version <= version)),
   constraint tenant_pkey PRIMARY KEY (id),
   constraint tenant_registration_check CHECK ((registration = ANY (ARRAY['open'::text, 'application'::text, 'invite'::text, 'closed'::text]))),
@@ -104,10 +110,12 @@ CREATE INDEX outbox_pending ON auth.outbox USING btree (lane, id) WHERE (publish
 CREATE INDEX outbox_published ON auth.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
 CREATE INDEX session_end_age ON auth.session_end USING btree (created_at);
 CREATE INDEX tenant_deletion ON auth.tenant USING btree (delete_after) WHERE (delete_after IS NOT NULL);
+CREATE INDEX tenant_newest ON auth.tenant USING btree (created_at, id);
 CREATE INDEX tenant_unsynced ON auth.tenant USING btree (id) WHERE (synced_version < version);
 CREATE INDEX user_account_administrator ON auth.user_account USING btree (tenant_id, role) WHERE (role <> 'USER'::text);
 CREATE INDEX user_account_deleted ON auth.user_account USING btree (id) WHERE (status = 'deleted'::text);
 CREATE INDEX user_account_email ON auth.user_account USING btree (email text_pattern_ops, id);
+CREATE INDEX user_account_name ON auth.user_account USING btree (lower(name) text_pattern_ops) WHERE (name IS NOT NULL);
 CREATE INDEX user_account_newest ON auth.user_account USING btree (created_at, id);
 CREATE INDEX user_account_newest_of_tenant ON auth.user_account USING btree (tenant_id, created_at, id);
 CREATE INDEX user_account_unsynced ON auth.user_account USING btree (id) WHERE (synced_version < version);
@@ -117,6 +125,7 @@ grant delete, insert, select, update on auth.inbox to gatehouse_auth;
 grant delete, insert, select, update on auth.lockout to gatehouse_auth;
 grant delete, insert, select, update on auth.outbox to gatehouse_auth;
 grant usage on auth.outbox_sequence_seq to gatehouse_auth;
+grant delete, insert, select, update on auth.retired_id to gatehouse_auth;
 grant delete, insert, select, update on auth.session_end to gatehouse_auth;
 grant delete, insert, select, update on auth.tenant to gatehouse_auth;
 grant delete, insert, select, update on auth.user_account to gatehouse_auth;
@@ -331,23 +340,17 @@ create table audit.event_default (
   content_hash bytea not null,
   hash bytea not null
 ) partition of audit.event DEFAULT;
-create table audit.event_unchained (
+create table audit.fault (
   id uuid not null,
-  occurred_at timestamp(3) with time zone not null,
-  type text not null,
-  severity text not null,
-  outcome text,
-  source text not null,
-  tenant_id uuid,
-  user_id uuid,
-  actor text,
-  subject text,
-  client_ip text,
-  user_agent text,
-  trace_id text,
-  data jsonb not null,
-  recorded_at timestamp with time zone not null,
-  constraint event_unchained_pkey PRIMARY KEY (occurred_at, id)
+  cause text not null,
+  detail text not null,
+  note text not null,
+  found_at timestamp(3) with time zone not null default now(),
+  acknowledged_at timestamp(3) with time zone,
+  acknowledged_by text,
+  reason text,
+  constraint fault_note_key UNIQUE (note),
+  constraint fault_pkey PRIMARY KEY (id)
 );
 create table audit.head (
   index bigint not null,
@@ -379,39 +382,56 @@ create table audit.outbox (
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
 
 CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX event_by_actor ON ONLY audit.event USING btree (actor, occurred_at DESC, id DESC);
 CREATE INDEX event_by_id ON ONLY audit.event USING btree (id);
 CREATE UNIQUE INDEX event_by_place ON ONLY audit.event USING btree (chain, sequence, recorded_at);
+CREATE INDEX event_by_stranger ON ONLY audit.event USING btree (lower((personal ->> 'email'::text))) WHERE ((user_id IS NULL) AND (personal IS NOT NULL));
 CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_by_time ON ONLY audit.event USING btree (occurred_at DESC, id DESC);
 CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC, id DESC);
 CREATE INDEX event_by_user ON ONLY audit.event USING btree (user_id, occurred_at DESC, id DESC);
+CREATE INDEX event_default_actor_occurred_at_id_idx ON audit.event_default USING btree (actor, occurred_at DESC, id DESC);
 CREATE UNIQUE INDEX event_default_chain_sequence_recorded_at_idx ON audit.event_default USING btree (chain, sequence, recorded_at);
 CREATE INDEX event_default_id_idx ON audit.event_default USING btree (id);
+CREATE INDEX event_default_lower_idx ON audit.event_default USING btree (lower((personal ->> 'email'::text))) WHERE ((user_id IS NULL) AND (personal IS NOT NULL));
 CREATE INDEX event_default_occurred_at_id_idx ON audit.event_default USING btree (occurred_at DESC, id DESC);
 CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_default_type_occurred_at_id_idx ON audit.event_default USING btree (type, occurred_at DESC, id DESC);
 CREATE INDEX event_default_user_id_occurred_at_id_idx ON audit.event_default USING btree (user_id, occurred_at DESC, id DESC);
+CREATE INDEX fault_open ON audit.fault USING btree (found_at) WHERE (acknowledged_at IS NULL);
 CREATE INDEX head_by_chain ON audit.head USING btree (chain, sequence DESC);
 CREATE INDEX inbox_received ON audit.inbox USING btree (received_at);
 CREATE INDEX outbox_pending ON audit.outbox USING btree (lane, id) WHERE (published_at IS NULL);
 CREATE INDEX outbox_published ON audit.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
 
-CREATE OR REPLACE FUNCTION audit.append(chains text[], ids uuid[], occurred timestamp with time zone[], types text[], severities text[], outcomes text[], sources text[], tenants uuid[], users uuid[], actors text[], subjects text[], traces text[], datas jsonb[], addresses inet[], personals jsonb[], salts bytea[], digests bytea[], contents bytea[], OUT chain text, OUT sequence bigint, OUT hash bytea)
- RETURNS SETOF record
+CREATE OR REPLACE FUNCTION audit.adopted(ids uuid[])
+ RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-#variable_conflict use_column
+begin
+  delete from audit.event_unchained o
+    where o.id = any (ids) and exists (select from audit.event e where e.id = o.id);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION audit.append(chains text[], ids uuid[], occurred timestamp with time zone[], types text[], severities text[], outcomes text[], sources text[], tenants uuid[], users uuid[], actors text[], subjects text[], traces text[], datas jsonb[], addresses inet[], personals jsonb[], salts bytea[], digests bytea[], contents bytea[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
 declare
   link constant bytea := convert_to('gatehouse/audit/link/1' || chr(10), 'UTF8');
   at timestamptz(3);
+  at_ms bytea;
   one record;
-  i int;
-  next_sequence bigint;
-  next_hash bytea;
-  sequences bigint[] := array_fill(null::bigint, array[cardinality(ids)]);
-  hashes bytea[] := array_fill(null::bytea, array[cardinality(ids)]);
+  last text;
+  place bigint;
+  head bytea;
+  places bigint[] := array_fill(null::bigint, array[cardinality(ids)]);
+  heads bytea[] := array_fill(null::bytea, array[cardinality(ids)]);
 begin
   insert into audit.chain (chain, sequence, hash, recorded_at, dropped_hash)
     select c, 0, g, '-infinity', g
@@ -421,39 +441,37 @@ begin
     order by c
     on conflict do nothing;
   perform from audit.chain k where k.chain = any (chains) order by k.chain for no key update;
-  at := clock_timestamp();
+  -- The clock may have been set back, or another machine's be behind: within a chain time never falls.
+  select greatest(clock_timestamp()::timestamptz(3), max(k.recorded_at)) into at
+    from audit.chain k where k.chain = any (chains);
+  at_ms := int8send((extract(epoch from at) * 1000)::bigint);
   for one in
-    select k.chain, k.sequence, k.hash, k.recorded_at from audit.chain k where k.chain = any (chains)
+    select u.n, u.c, u.content, k.sequence, k.hash
+    from unnest(chains, contents) with ordinality as u(c, content, n) join audit.chain k on k.chain = u.c
+    order by u.c, u.n
   loop
-    -- The clock may have been set back, or another machine's be behind: within a chain time never falls.
-    at := greatest(at, one.recorded_at);
+    if one.c is distinct from last then
+      place := one.sequence;
+      head := one.hash;
+      last := one.c;
+    end if;
+    place := place + 1;
+    head := sha256(link || int8send(place) || at_ms || head || one.content);
+    places[one.n] := place;
+    heads[one.n] := head;
   end loop;
-  for one in
-    select k.chain, k.sequence, k.hash from audit.chain k where k.chain = any (chains)
-  loop
-    next_sequence := one.sequence;
-    next_hash := one.hash;
-    foreach i in array (select array_agg(n order by n) from unnest(chains) with ordinality as u(c, n) where u.c = one.chain)
-    loop
-      next_sequence := next_sequence + 1;
-      next_hash := sha256(link || int8send(next_sequence) || next_hash || contents[i]);
-      sequences[i] := next_sequence;
-      hashes[i] := next_hash;
-    end loop;
-    update audit.chain k set sequence = next_sequence, hash = next_hash, recorded_at = at where k.chain = one.chain;
-    chain := one.chain;
-    sequence := next_sequence;
-    hash := next_hash;
-    return next;
-  end loop;
+  update audit.chain k set sequence = l.place, hash = l.head, recorded_at = at
+    from (select distinct on (c) c, p as place, h as head from unnest(chains, places, heads) as u(c, p, h)
+      order by c, p desc) as l
+    where k.chain = l.c;
   insert into audit.event (chain, sequence, id, recorded_at, occurred_at, type, severity, outcome, source, tenant_id,
     user_id, actor, subject, trace_id, data, client_ip, personal, personal_salt, personal_digest, content_hash, hash)
-  select u.chain, u.sequence, u.id, at, u.occurred, u.type, u.severity, u.outcome, u.source, u.tenant, u.usr, u.actor,
-    u.subject, u.trace, u.data, u.address, u.personal, u.salt, u.digest, u.content, u.hash
-  from unnest(chains, sequences, ids, occurred, types, severities, outcomes, sources, tenants, users, actors, subjects,
-    traces, datas, addresses, personals, salts, digests, contents, hashes)
-    as u(chain, sequence, id, occurred, type, severity, outcome, source, tenant, usr, actor, subject, trace, data,
-      address, personal, salt, digest, content, hash);
+  select u.chain, u.place, u.id, at, u.occurred, u.type, u.severity, u.outcome, u.source, u.tenant, u.usr, u.actor,
+    u.subject, u.trace, u.data, u.address, u.personal, u.salt, u.digest, u.content, u.head
+  from unnest(chains, places, ids, occurred, types, severities, outcomes, sources, tenants, users, actors, subjects,
+    traces, datas, addresses, personals, salts, digests, contents, heads)
+    as u(chain, place, id, occurred, type, severity, outcome, source, tenant, usr, actor, subject, trace, data,
+      address, personal, salt, digest, content, head);
 end
 $function$
 
@@ -468,7 +486,7 @@ AS $function$
 declare part text;
 begin
   -- Two years of clocks gone wrong must not empty the trail: what is younger than a month is never dropped.
-  if day > (clock_timestamp() - interval '31 days')::date then
+  if day is null or day > (clock_timestamp() - interval '31 days')::date then
     raise exception 'the trail of the last 31 days is not dropped' using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('gatehouse audit.ensure_partition', 0));
@@ -478,10 +496,12 @@ begin
       and to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month' <= day
     order by c.relname
   loop
+    -- One look at the end of each chain: the month itself may have millions of rows.
     execute format($sql$
       update audit.chain k set dropped_sequence = l.sequence, dropped_hash = l.hash
-      from (select distinct on (chain) chain, sequence, hash from audit.%I order by chain, sequence desc) l
-      where k.chain = l.chain and k.dropped_sequence < l.sequence$sql$, part);
+      from audit.chain c, lateral (
+        select e.sequence, e.hash from audit.%I e where e.chain = c.chain order by e.sequence desc limit 1) l
+      where k.chain = c.chain and k.dropped_sequence < l.sequence$sql$, part);
     execute format('drop table audit.%I', part);
     return next part;
   end loop;
@@ -496,9 +516,7 @@ CREATE OR REPLACE FUNCTION audit.drop_unchained()
 AS $function$
 begin
   if to_regclass('audit.event_unchained') is null then return true; end if;
-  if exists (select from audit.event_unchained o where not exists (select from audit.event e where e.id = o.id)) then
-    return false;
-  end if;
+  if exists (select from audit.event_unchained) then return false; end if;
   drop table audit.event_unchained;
   return true;
 end
@@ -541,18 +559,44 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION audit.erase(person uuid)
- RETURNS bigint
+CREATE OR REPLACE FUNCTION audit.erase(person uuid, of_tenant uuid, before_time timestamp with time zone, before_id uuid, most integer, OUT erased bigint, OUT next_time timestamp with time zone, OUT next_id uuid)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-declare erased bigint;
+declare
+  emails text[];
+  seen bigint;
+  strangers bigint;
 begin
-  update audit.event set client_ip = null, personal = null, personal_salt = null
-    where user_id = person and personal is not null;
-  get diagnostics erased = row_count;
-  return erased;
+  with looked_at as materialized (
+    select e.chain, e.sequence, e.recorded_at, e.occurred_at, e.id, e.personal
+    from audit.event e
+    where e.actor = person::text and (of_tenant is null or e.tenant_id = of_tenant)
+      and (before_time is null or (e.occurred_at, e.id) < (before_time, before_id))
+    order by e.occurred_at desc, e.id desc limit most
+  ), emptied as (
+    update audit.event e set client_ip = null, personal = null, personal_salt = null
+    from looked_at l
+    where l.personal is not null and e.chain = l.chain and e.sequence = l.sequence and e.recorded_at = l.recorded_at
+    returning 1
+  )
+  select (select count(*) from emptied), count(*), last.occurred_at, last.id,
+    array_agg(distinct lower(l.personal->>'email')) filter (where l.personal ? 'email')
+    into erased, seen, next_time, next_id, emails
+    from looked_at l, (select m.occurred_at, m.id from looked_at m order by m.occurred_at, m.id limit 1) last
+    group by last.occurred_at, last.id;
+  erased := coalesce(erased, 0);
+  if seen is distinct from most then
+    next_time := null;
+    next_id := null;
+  end if;
+  update audit.event e set client_ip = null, personal = null, personal_salt = null
+    where e.user_id is null and e.personal is not null and lower(e.personal->>'email') = any (emails)
+      and (of_tenant is null or e.tenant_id = of_tenant);
+  get diagnostics strangers = row_count;
+  erased := erased + strangers;
 end
 $function$
 
@@ -561,17 +605,18 @@ grant select on audit.chain to gatehouse_audit;
 grant insert, select on audit.checkpoint to gatehouse_audit;
 grant delete, insert, select, update on audit.dead_letter to gatehouse_audit;
 grant select on audit.event to gatehouse_audit;
-grant select on audit.event_unchained to gatehouse_audit;
+grant insert, select on audit.fault to gatehouse_audit;
 grant insert, select on audit.head to gatehouse_audit;
 grant delete, insert, select, update on audit.inbox to gatehouse_audit;
 grant delete, insert, select, update on audit.outbox to gatehouse_audit;
 grant usage on audit.outbox_sequence_seq to gatehouse_audit;
 
+grant execute on function audit.adopted(uuid[]) to gatehouse_audit;
 grant execute on function audit.append(text[],uuid[],timestamp with time zone[],text[],text[],text[],text[],uuid[],uuid[],text[],text[],text[],jsonb[],inet[],jsonb[],bytea[],bytea[],bytea[]) to gatehouse_audit;
 grant execute on function audit.drop_before(date) to gatehouse_audit;
 grant execute on function audit.drop_unchained() to gatehouse_audit;
 grant execute on function audit.ensure_partition(date) to gatehouse_audit;
-grant execute on function audit.erase(uuid) to gatehouse_audit;
+grant execute on function audit.erase(uuid,uuid,timestamp with time zone,uuid,integer) to gatehouse_audit;
 
 alter default privileges in schema audit grant insert, select on tables to gatehouse_audit;
 alter default privileges in schema audit grant usage on sequences to gatehouse_audit;

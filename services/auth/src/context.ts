@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { type Context, type JobDefinition, routesOf } from '@gatehouse/kit';
+import { answersOf, type Context, type JobDefinition, routesOf } from '@gatehouse/kit';
 import type { AuthDatabase } from '@gatehouse/schema';
 import type { Transaction } from 'kysely';
 import { type AccountLimit, openAccountLimit } from './account-limit.ts';
@@ -24,6 +24,7 @@ export type AuthTransaction = Transaction<AuthDatabase>;
 export type AuthJob = JobDefinition<AuthContext>;
 
 export const route = routesOf<AuthContext>();
+export const answer = answersOf<AuthContext>();
 
 /** Builds the parts; asks nobody. */
 export async function openParts(ctx: AuthBase): Promise<AuthParts> {

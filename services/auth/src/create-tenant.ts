@@ -54,6 +54,9 @@ async function insert(
   }: { id: string; name: string; registration: Registration; reason: string },
 ) {
   if (reason === '') return refused('reason_required');
+  // The id of a deleted tenant would give its audit to the new one.
+  const retired = await tx.selectFrom('retired_id').select('id').where('id', '=', id).executeTakeFirst();
+  if (retired !== undefined) return refused('tenant_id_taken');
   const tenant = await tx
     .insertInto('tenant')
     .values({ id, name, registration })

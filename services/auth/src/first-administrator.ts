@@ -94,6 +94,7 @@ async function make(
       client_ip: null,
       user_agent: null,
       user_id: id,
+      email,
       role: 'PLATFORM_ADMIN',
     },
   });

@@ -2,7 +2,13 @@ import { append } from '@gatehouse/kit';
 import type { AuthBase } from './context.ts';
 
 /** What a hash was wanted for; bounded, because it is a key of the event and a label of the metric. */
-export type HashOperation = 'login' | 'register' | 'password_change' | 'rehash' | 'first_administrator';
+export type HashOperation =
+  | 'login'
+  | 'register'
+  | 'password_change'
+  | 'rehash'
+  | 'first_administrator'
+  | 'create_user';
 
 /** Counts refusals and tells of them. */
 export interface HashBusyReport {

@@ -1,6 +1,8 @@
-import { Problem, Time } from '@gatehouse/kit';
+import { may, type Permission, Problem, permissions, Time } from '@gatehouse/kit';
 import Type from 'typebox';
 import { route } from './context.ts';
+
+const everything = Object.keys(permissions) as Permission[];
 
 export const me = route({
   method: 'GET',
@@ -13,6 +15,7 @@ export const me = route({
     email: Type.String(),
     name: Type.Union([Type.String(), Type.Null()]),
     roles: Type.Array(Type.String()),
+    permissions: Type.Array(Type.String(), { description: 'What the roles allow beyond the own account.' }),
     session_id: Type.String(),
     created_at: Time,
   }),
@@ -25,6 +28,7 @@ export const me = route({
         .select(['email', 'name', 'created_at'])
         .where('id', '=', principal.userId)
         .where('tenant_id', '=', principal.tenantId)
+        .where('status', '<>', 'deleted')
         .executeTakeFirst();
       if (account === undefined) throw new Problem('unauthenticated');
       return {
@@ -33,6 +37,7 @@ export const me = route({
         email: account.email,
         name: account.name,
         roles: [...principal.roles],
+        permissions: everything.filter((permission) => may(principal, permission)),
         session_id: principal.sessionId,
         created_at: account.created_at.toISOString(),
       };

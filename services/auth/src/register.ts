@@ -1,5 +1,5 @@
 import { append, type Call, newId, Problem, type ProblemCode, retryLater, Uuid } from '@gatehouse/kit';
-import type { Registration, TenantStatus } from '@gatehouse/schema';
+import type { Registration } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { StatusName } from './account.ts';
@@ -72,10 +72,10 @@ export const register = route({
       await refuse(ctx, call, { identity, reason: 'weak_password' });
       throw new Problem('weak_password', { members: { reasons } });
     }
-    const closed = await closedFor(ctx, identity.tenantId);
+    const closed = await closedFor(ctx.db, identity.tenantId);
     if (closed !== undefined) {
-      await refuse(ctx, call, { identity, reason: closed });
-      throw new Problem(closed);
+      await refuse(ctx, call, { identity, reason: closed.code });
+      throw problemOf(closed);
     }
     const hashed = await hash(ctx, body.password);
     if (hashed.outcome === 'busy') {
@@ -100,23 +100,35 @@ export const register = route({
   },
 });
 
-/** Why the tenant takes nobody; undefined when it does. */
-async function closedFor(
-  ctx: AuthContext,
-  tenantId: string,
-): Promise<'unknown_tenant' | 'registration_closed' | undefined> {
-  const tenant = await ctx.db
-    .selectFrom('tenant')
-    .select(['status', 'registration'])
-    .where('id', '=', tenantId)
-    .executeTakeFirst();
-  return refusalOf(tenant);
+/** Why the tenant takes nobody who comes by themselves. */
+interface Closed {
+  readonly code: 'unknown_tenant' | 'registration_closed';
+  /** What the tenant's policy asks for instead; empty when there is nothing to ask for. */
+  readonly detail: string;
 }
 
-function refusalOf(tenant: { status: TenantStatus; registration: Registration } | undefined) {
-  if (tenant === undefined) return 'unknown_tenant';
-  return tenant.status === 'active' && tenant.registration === 'open' ? undefined : 'registration_closed';
+const problemOf = ({ code, detail }: Closed): Problem => new Problem(code, detail === '' ? {} : { detail });
+
+/** Undefined when the tenant takes whoever comes. */
+async function closedFor(db: Pick<AuthContext['db'], 'selectFrom'>, id: string): Promise<Closed | undefined> {
+  const tenant = await db
+    .selectFrom('tenant')
+    .select(['status', 'registration'])
+    .where('id', '=', id)
+    .executeTakeFirst();
+  if (tenant === undefined) return { code: 'unknown_tenant', detail: '' };
+  const code = 'registration_closed';
+  if (tenant.status !== 'active') return { code, detail: '' };
+  return tenant.registration === 'open' ? undefined : { code, detail: policies[tenant.registration] };
 }
+
+const policies: Readonly<Record<Exclude<Registration, 'open'>, string>> = {
+  application:
+    'The registration policy of the tenant is application: an administrator makes the accounts of those who apply.',
+  invite:
+    'The registration policy of the tenant is invite: an administrator makes the accounts of those invited.',
+  closed: 'The registration policy of the tenant is closed: an administrator makes the accounts.',
+};
 
 function hash(ctx: AuthContext, input: string) {
   const text = passwordText(input);
@@ -150,6 +162,7 @@ async function insert(
     insert into user_account (id, tenant_id, email, name, password_hash, synced_version)
     select ${account.id}, t.id, ${email}, ${account.name}, ${account.password_hash}, 1 from tenant t
     where t.id = ${tenantId} and t.status = 'active' and t.registration = 'open'
+      and not exists (select from retired_id where id = ${account.id})
     on conflict do nothing returning id`.execute(tx);
   if (rows.length === 0) {
     const reason = await whyNot(tx, identity);
@@ -167,13 +180,8 @@ async function insert(
 }
 
 async function whyNot(tx: AuthTransaction, { tenantId, email }: Identity): Promise<Refusal> {
-  const tenant = await tx
-    .selectFrom('tenant')
-    .select(['status', 'registration'])
-    .where('id', '=', tenantId)
-    .executeTakeFirst();
-  const closed = refusalOf(tenant);
-  if (closed !== undefined) return closed;
+  const closed = await closedFor(tx, tenantId);
+  if (closed !== undefined) return closed.code;
   const taken = await tx
     .selectFrom('user_account')
     .select('id')

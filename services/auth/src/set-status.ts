@@ -1,18 +1,17 @@
-import { append, type Permission, Problem, Reason, reasonGiven } from '@gatehouse/kit';
+import { type Permission, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import type { AccountStatus } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import {
   type AdminCall,
-  administeredBy,
   isLastAdministrator,
   lockParties,
   type Party,
   type Refused,
   refused,
 } from './administration.ts';
-import { type AuthContext, type AuthTransaction, route } from './context.ts';
-import { actingOf, digestOf } from './identity.ts';
+import { type AuthTransaction, route } from './context.ts';
+import { forgetAttempts, liftLockout, tellStatus } from './lift-lockout.ts';
 import { syncUser } from './sync.ts';
 import { readUser, UserParams, UserView } from './user-view.ts';
 
@@ -103,46 +102,4 @@ async function changeStatus(
   // auth.lockout has no place for a reason, and unlocking leaves one (contract §10).
   if (lifted && !changes) await tell('locked_out');
   return { outcome: 'done', target, lifted };
-}
-
-async function tellStatus(
-  tx: AuthTransaction,
-  call: AdminCall,
-  { target, reason, before, after }: { target: Party; reason: string; before: string; after: string },
-): Promise<void> {
-  await append(tx, {
-    type: 'admin.user.status_changed',
-    tenant_id: target.tenant_id,
-    aggregate: `user:${target.id}`,
-    traceparent: call.trace.traceparent,
-    data: { ...administeredBy(call, reason), user_id: target.id, before, after },
-  });
-}
-
-async function liftLockout(tx: AuthTransaction, call: AdminCall, target: Party): Promise<boolean> {
-  const { rows } = await sql<{ failures: number }>`
-    delete from lockout where tenant_id = ${target.tenant_id} and identity = ${digestOf(target.email)}
-      and (failures > 0 or locked_until > now())
-    returning failures`.execute(tx);
-  const [lifted] = rows;
-  if (lifted === undefined) return false;
-  await append(tx, {
-    type: 'auth.lockout',
-    tenant_id: target.tenant_id,
-    aggregate: `user:${target.id}`,
-    traceparent: call.trace.traceparent,
-    data: {
-      ...actingOf(call, target.id),
-      email: target.email,
-      action: 'unlocked',
-      failures: lifted.failures,
-      locked_until: null,
-    },
-  });
-  return true;
-}
-
-async function forgetAttempts(ctx: AuthContext, target: Party): Promise<void> {
-  ctx.metrics.lockoutEvents.inc({ action: 'unlocked' });
-  await ctx.accountLimit?.forget({ tenantId: target.tenant_id, email: target.email });
 }

@@ -1,8 +1,11 @@
-import { Time } from '@gatehouse/kit';
+import { Problem, Time, Uuid } from '@gatehouse/kit';
 import type { TenantTable } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import Type, { type Static } from 'typebox';
+import type { AuthContext } from './context.ts';
 import { printableText } from './identity.ts';
+
+export const TenantParams = Type.Object({ id: Uuid });
 
 export const TenantName = printableText({
   minLength: 1,
@@ -24,14 +27,17 @@ export const TenantView = Type.Object({
   name: Type.String(),
   status: TenantStatusName,
   registration: RegistrationName,
+  delete_after: Type.Union([Time, Type.Null()], {
+    description: 'When it and its users are deleted for good; null unless somebody asked for that.',
+  }),
   created_at: Time,
   updated_at: Time,
 });
 export type TenantView = Static<typeof TenantView>;
 
-type TenantRow = Pick<
+export type TenantRow = Pick<
   Selectable<TenantTable>,
-  'id' | 'name' | 'status' | 'registration' | 'created_at' | 'updated_at'
+  'id' | 'name' | 'status' | 'registration' | 'delete_after' | 'created_at' | 'updated_at'
 >;
 
 export const tenantView = (row: TenantRow): TenantView => ({
@@ -39,6 +45,14 @@ export const tenantView = (row: TenantRow): TenantView => ({
   name: row.name,
   status: row.status,
   registration: row.registration,
+  delete_after: row.delete_after?.toISOString() ?? null,
   created_at: row.created_at.toISOString(),
   updated_at: row.updated_at.toISOString(),
 });
+
+/** @throws Problem `not_found` */
+export async function readTenant(ctx: AuthContext, id: string): Promise<TenantView> {
+  const row = await ctx.db.selectFrom('tenant').selectAll().where('id', '=', id).executeTakeFirst();
+  if (row === undefined) throw new Problem('not_found');
+  return tenantView(row);
+}

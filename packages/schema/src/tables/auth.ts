@@ -23,6 +23,8 @@ export interface TenantTable {
   synced_version: Generated<number>;
   /** When it is deleted for good; null unless somebody asked for that. */
   delete_after: Moment;
+  /** Users that its deletion has removed so far. */
+  deleted_users: Generated<number>;
   created_at: CreatedAt;
   updated_at: CreatedAt;
 }
@@ -68,10 +70,17 @@ export interface SessionEndTable {
   created_at: CreatedAt;
 }
 
+/** Ids of users and tenants that were deleted; never given again. */
+export interface RetiredIdTable {
+  id: string;
+  retired_at: CreatedAt;
+}
+
 /** What the auth service owns: Postgres schema `auth`. */
 export interface AuthDatabase extends KitDatabase {
   tenant: TenantTable;
   user_account: UserAccountTable;
   lockout: LockoutTable;
   session_end: SessionEndTable;
+  retired_id: RetiredIdTable;
 }
