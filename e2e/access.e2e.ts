@@ -1,6 +1,6 @@
 import { may, type Role, roleNames } from '@gatehouse/kit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { namedObjects, type Operation, operationsOf, pathOf, sampleOf } from './operations.ts';
+import { namedObjects, type Operation, operationsOf, pathOf, sampleOf, sampleQuery } from './operations.ts';
 import { newPerson, newTenant, type Person, type Platform, startPlatform } from './platform.ts';
 import { type Holder, newHolder, type TenantObjects, tenantObjects } from './tenant-objects.ts';
 
@@ -33,7 +33,7 @@ interface Request {
 const send = (operation: Operation, token: string | undefined, request: Request = {}) =>
   platform.api.request(
     operation.method,
-    pathOf(operation, request.values) + (request.query ?? ''),
+    pathOf(operation, request.values) + (request.query ?? sampleQuery(operation)),
     request.body ?? (operation.body && sampleOf(operation.body)),
     { token },
   );
@@ -212,7 +212,7 @@ const valuesOf = (operation: Operation, objects = theirs): Record<string, string
 
 function naming(operation: Operation, { place, name }: { place: string; name: string }, id: string): Request {
   const body = operation.body && { ...sampleOf(operation.body), ...(place === 'body' && { [name]: id }) };
-  return { body, query: place === 'query' ? `?${name}=${id}` : '' };
+  return { body, ...(place === 'query' && { query: `?${name}=${id}` }) };
 }
 
 const shapeOf = ({ status, body }: { status: number; body: Record<string, unknown> }) => ({

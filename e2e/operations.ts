@@ -27,10 +27,18 @@ export interface Operation {
   readonly body: Schema | undefined;
   readonly query: readonly string[];
   readonly querySchemas: Readonly<Record<string, Schema>>;
+  readonly queryRequired: readonly string[];
   readonly pathParameters: readonly string[];
   readonly pathSchemas: Readonly<Record<string, Schema>>;
   /** Statuses that the document declares. */
   readonly statuses: readonly number[];
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required?: boolean;
+  readonly schema?: Schema;
 }
 
 interface Document {
@@ -46,7 +54,7 @@ export async function operationsOf(api: Api): Promise<Operation[]> {
 }
 
 function operation(path: string, method: string, about: Record<string, unknown>): Operation {
-  const parameters = (about.parameters ?? []) as { name: string; in: string; schema?: Schema }[];
+  const parameters = (about.parameters ?? []) as Parameter[];
   const inPath = parameters.filter((one) => one.in === 'path');
   const inQuery = parameters.filter((one) => one.in === 'query');
   const content = (about.requestBody as { content?: Record<string, { schema: Schema }> } | undefined)
@@ -59,13 +67,14 @@ function operation(path: string, method: string, about: Record<string, unknown>)
     body: content?.['application/json']?.schema,
     query: inQuery.map(({ name }) => name),
     querySchemas: schemasOf(inQuery),
+    queryRequired: inQuery.filter(({ required }) => required).map(({ name }) => name),
     pathParameters: inPath.map(({ name }) => name),
     pathSchemas: schemasOf(inPath),
     statuses: Object.keys((about.responses ?? {}) as object).map(Number),
   };
 }
 
-const schemasOf = (parameters: readonly { name: string; schema?: Schema }[]) =>
+const schemasOf = (parameters: readonly Parameter[]) =>
   Object.fromEntries(parameters.map(({ name, schema }) => [name, schema ?? {}]));
 
 /** Where an operation names something that belongs to somebody. */
@@ -122,6 +131,16 @@ export function sampleOf(schema: Schema): Record<string, unknown> {
     ([name]) => schema.required?.includes(name) || name === 'reason',
   );
   return Object.fromEntries(entries.map(([name, property]) => [name, sampleValue(name, property)]));
+}
+
+/** A query that the operation takes: what it requires, and a reason where it asks for one. Begins with `?`, or is empty. */
+export function sampleQuery({ querySchemas, queryRequired }: Operation): string {
+  const entries = Object.entries(querySchemas).filter(
+    ([name]) => queryRequired.includes(name) || name === 'reason',
+  );
+  const query = new URLSearchParams();
+  for (const [name, schema] of entries) query.set(name, String(sampleValue(name, schema)));
+  return query.size === 0 ? '' : `?${query}`;
 }
 
 function sampleValue(name: string, schema: Schema): unknown {
