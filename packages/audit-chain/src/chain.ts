@@ -11,15 +11,24 @@ export interface Head {
   readonly hash: Buffer;
 }
 
-/** What of a record is hashed: everything but what may be erased, and of that its digest. */
+/**
+ * What of a record is hashed: every column but what may be erased, and of that its digest. Also what could be worked out
+ * from the rest (severity, actor, …), because searches go by it: a row that searches no longer find is as good as gone.
+ */
 export interface Content {
   readonly id: string;
   readonly type: string;
+  readonly severity: string;
+  readonly outcome: string | null;
   /** RFC 3339 with milliseconds, UTC. */
   readonly occurred_at: string;
   readonly source: string;
   readonly tenant_id: string | null;
+  readonly user_id: string | null;
+  readonly actor: string | null;
+  readonly subject: string | null;
   readonly trace_id: string | null;
+  /** The payload without its personal fields, as JSON. */
   readonly data: unknown;
   /** {@link personalDigest}, in hex; null when there was nothing personal. */
   readonly personal: string | null;
@@ -29,7 +38,7 @@ const CONTENT = Buffer.from('gatehouse/audit/content/1\n');
 const LINK = Buffer.from('gatehouse/audit/link/1\n');
 const PERSONAL = Buffer.from('gatehouse/audit/personal/1\n');
 
-const sha256 = (...parts: readonly (Buffer | string)[]): Buffer => {
+const sha256 = (...parts: readonly (Uint8Array | string)[]): Buffer => {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hash.digest();
@@ -37,10 +46,12 @@ const sha256 = (...parts: readonly (Buffer | string)[]): Buffer => {
 
 /** SHA-256 of a record's content. */
 export function contentHash(content: Content): Buffer {
-  const { id, type, occurred_at, source, tenant_id, trace_id, data, personal } = content;
+  const { id, type, severity, outcome, occurred_at, source, data, personal } = content;
+  const { tenant_id, user_id, actor, subject, trace_id } = content;
+  const about = { tenant_id, user_id, actor, subject, trace_id };
   return sha256(
     CONTENT,
-    canonicalJson({ id, type, occurred_at, source, tenant_id, trace_id, data, personal }),
+    canonicalJson({ id, type, severity, outcome, occurred_at, source, ...about, data, personal }),
   );
 }
 
@@ -57,10 +68,14 @@ export function genesis(chain: string): Head {
   return { chain, sequence: 0, hash: sha256(LINK, `genesis\n${chain}`) };
 }
 
-/** The head after one more record: its place and everything before it are in its hash. */
-export function nextHead(head: Head, content: Buffer): Head {
-  const place = Buffer.alloc(8);
+/**
+ * The head after one more record: its place, when it was recorded (milliseconds since 1970) and everything before it are
+ * in its hash.
+ */
+export function nextHead(head: Head, content: Uint8Array, recordedAtMs: number): Head {
+  const place = Buffer.alloc(16);
   const sequence = head.sequence + 1;
-  place.writeBigUInt64BE(BigInt(sequence));
+  place.writeBigInt64BE(BigInt(sequence), 0);
+  place.writeBigInt64BE(BigInt(recordedAtMs), 8);
   return { chain: head.chain, sequence, hash: sha256(LINK, place, head.hash, content) };
 }

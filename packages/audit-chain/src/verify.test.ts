@@ -12,9 +12,14 @@ function contentOf(index: number): Content {
   return {
     id: randomUUID(),
     type: 'auth.login.success',
+    severity: 'info',
+    outcome: 'success',
     occurred_at: new Date(1_700_000_000_000 + index).toISOString(),
     source: '/gatehouse/auth',
     tenant_id: chain,
+    user_id: randomUUID(),
+    actor: randomUUID(),
+    subject: 'user:x',
     trace_id: null,
     data: { user_id: randomUUID(), index, nested: { b: [1, null, 'ü\u2028'], a: true } },
     personal: personalDigest(randomBytes(16), { client_ip: '192.0.2.1' }).toString('hex'),
@@ -26,8 +31,9 @@ function recordsOf(count: number, start: Head = genesis(chain)): StoredRecord[] 
   let head = start;
   return Array.from({ length: count }, (_, index) => {
     const content = contentOf(index);
-    head = nextHead(head, contentHash(content));
-    return { sequence: head.sequence, content, hash: head.hash };
+    const recorded_at = new Date(1_700_000_001_000 + index);
+    head = nextHead(head, contentHash(content), recorded_at.getTime());
+    return { sequence: head.sequence, recorded_at, content, hash: head.hash };
   });
 }
 
@@ -46,9 +52,9 @@ function verify(records: Iterable<StoredRecord>, vouched: readonly Head[] = []):
 /** What an attacker with the database's password does who knows how hashes are made. */
 function rehashed(records: readonly StoredRecord[]): StoredRecord[] {
   let head = genesis(chain);
-  return records.map(({ content }) => {
-    head = nextHead(head, contentHash(content));
-    return { sequence: head.sequence, content, hash: head.hash };
+  return records.map(({ content, recorded_at }) => {
+    head = nextHead(head, contentHash(content), recorded_at.getTime());
+    return { sequence: head.sequence, recorded_at, content, hash: head.hash };
   });
 }
 
@@ -73,6 +79,11 @@ describe('a chain', () => {
       const content = { ...record.content };
       const edits: Record<string, () => void> = {
         type: () => Object.assign(content, { type: 'auth.login.failure' }),
+        severity: () => Object.assign(content, { severity: 'notice' }),
+        outcome: () => Object.assign(content, { outcome: null }),
+        user: () => Object.assign(content, { user_id: null }),
+        actor: () => Object.assign(content, { actor: randomUUID() }),
+        subject: () => Object.assign(content, { subject: null }),
         time: () => Object.assign(content, { occurred_at: '2020-01-01T00:00:00.000Z' }),
         data: () => Object.assign(content, { data: { ...(content.data as object), index: -1 } }),
         tenant: () => Object.assign(content, { tenant_id: null }),
@@ -82,6 +93,9 @@ describe('a chain', () => {
       edits[names[whole(0, names.length)] as string]?.();
       const edited = records.with(at - 1, { ...record, content });
       expect(verify(edited)).toEqual({ chain, sequence: at, cause: 'changed' });
+
+      const backdated = records.with(at - 1, { ...record, recorded_at: new Date(1_600_000_000_000) });
+      expect(verify(backdated)).toEqual({ chain, sequence: at, cause: 'changed' });
 
       const deleted = records.toSpliced(at - 1, 1);
       expect(verify(deleted, [headAt(records, last)])).toEqual({

@@ -5,6 +5,8 @@ import { GrowingTree } from './merkle.ts';
 /** A record as it was stored or exported. */
 export interface StoredRecord {
   readonly sequence: number;
+  /** When it was recorded; milliseconds count. */
+  readonly recorded_at: Date;
   readonly content: Content;
   readonly hash: Buffer;
 }
@@ -48,7 +50,7 @@ export class ChainFollower {
     const wanted = this.#head.sequence + 1;
     if (record.sequence !== wanted)
       return this.#wrong(wanted, record.sequence < wanted ? 'repeated' : 'missing');
-    const head = nextHead(this.#head, contentHash(record.content));
+    const head = nextHead(this.#head, contentHash(record.content), record.recorded_at.getTime());
     if (!head.hash.equals(record.hash)) return this.#wrong(wanted, 'changed');
     const vouched = this.#vouched.get(wanted);
     // The chain is whole in itself, but not the one that was vouched for: rewritten from somewhere on.

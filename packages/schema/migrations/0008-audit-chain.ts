@@ -5,16 +5,34 @@ import * as eventId from './0006-audit-event-id.ts';
  * The audit trail as hash chains, one a tenant, and a log of their heads that is signed.
  *
  * Partitioned by when an event was recorded and no longer by when it happened: within a chain that is the order of the
- * sequence, so that dropping a month drops a beginning of each chain and nothing else. Rows of before stay in
- * audit.event_unchained until the service has put them into the chains (adopt.ts).
+ * sequence, so that dropping a month drops a beginning of each chain and nothing else. Rows of before are set aside as
+ * they are, in audit.event_unchained, until the service has put them into the chains (adopt.ts).
  */
 export const up = `
 drop function audit.ensure_partition(date);
-create table audit.event_unchained (like audit.event, primary key (occurred_at, id));
-insert into audit.event_unchained select * from audit.event;
-drop table audit.event;
-revoke all on audit.event_unchained from gatehouse_audit;
-grant select on audit.event_unchained to gatehouse_audit;
+do $do$
+declare item record;
+begin
+  if not exists (select from audit.event) then
+    drop table audit.event;
+    return;
+  end if;
+  -- Renamed and not copied: a long trail would be hours of migration.
+  for item in
+    select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'audit.event'::regclass
+  loop
+    execute format('alter table audit.%I rename to %I', item.relname, replace(item.relname, 'event_', 'event_unchained_'));
+  end loop;
+  for item in
+    select c.relname from pg_index x join pg_class c on c.oid = x.indexrelid where x.indrelid = 'audit.event'::regclass
+  loop
+    execute format('alter index audit.%I rename to %I', item.relname, replace(item.relname, 'event_', 'event_unchained_'));
+  end loop;
+  alter table audit.event rename to event_unchained;
+  revoke all on audit.event_unchained from gatehouse_audit;
+  grant select on audit.event_unchained to gatehouse_audit;
+end
+$do$;
 
 create table audit.event (
   chain text not null,
@@ -47,6 +65,9 @@ create index event_by_time on audit.event (occurred_at desc, id desc);
 create index event_by_tenant on audit.event (tenant_id, occurred_at desc, id desc);
 create index event_by_type on audit.event (type, occurred_at desc, id desc);
 create index event_by_user on audit.event (user_id, occurred_at desc, id desc);
+create index event_by_actor on audit.event (actor, occurred_at desc, id desc);
+-- Attempts under an address that belonged to nobody then: an erasure finds them by it.
+create index event_by_stranger on audit.event (lower(personal->>'email')) where user_id is null and personal is not null;
 
 create table audit.event_default partition of audit.event default;
 
@@ -79,6 +100,19 @@ create table audit.checkpoint (
   note text not null,
   signed_at timestamptz(3) not null
 );
+
+-- Checkpoints kept outside that are not in this log. While one is open nothing is signed: it would be signed on a fork.
+create table audit.fault (
+  id uuid primary key,
+  cause text not null,
+  detail text not null,
+  note text not null unique,
+  found_at timestamptz(3) not null default now(),
+  acknowledged_at timestamptz(3),
+  acknowledged_by text,
+  reason text
+);
+create index fault_open on audit.fault (found_at) where acknowledged_at is null;
 
 create function audit.ensure_partition(month date) returns text
 language plpgsql security definer
@@ -115,27 +149,27 @@ begin
 end
 $function$;
 
--- Appends records, in the order given within each chain, and answers with what each chain's head has become. The one
--- way in: the service's role may call it and may neither insert, change nor delete by itself. Heads are locked in the
--- order of their names, so that two batches wait for each other and do not deadlock.
+-- Appends records, in the order given within each chain. The one way in: the service's role may call it and may neither
+-- insert, change nor delete by itself. Heads are begun and locked in the order of their names, so that two batches wait
+-- for each other and do not deadlock. The hashes are those of packages/audit-chain: chain.ts, genesis and nextHead.
 create function audit.append(
   chains text[], ids uuid[], occurred timestamptz[], types text[], severities text[], outcomes text[], sources text[],
   tenants uuid[], users uuid[], actors text[], subjects text[], traces text[], datas jsonb[], addresses inet[],
-  personals jsonb[], salts bytea[], digests bytea[], contents bytea[], out chain text, out sequence bigint, out hash bytea
-) returns setof record
+  personals jsonb[], salts bytea[], digests bytea[], contents bytea[]
+) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $function$
-#variable_conflict use_column
 declare
   link constant bytea := convert_to('gatehouse/audit/link/1' || chr(10), 'UTF8');
   at timestamptz(3);
+  at_ms bytea;
   one record;
-  i int;
-  next_sequence bigint;
-  next_hash bytea;
-  sequences bigint[] := array_fill(null::bigint, array[cardinality(ids)]);
-  hashes bytea[] := array_fill(null::bytea, array[cardinality(ids)]);
+  last text;
+  place bigint;
+  head bytea;
+  places bigint[] := array_fill(null::bigint, array[cardinality(ids)]);
+  heads bytea[] := array_fill(null::bytea, array[cardinality(ids)]);
 begin
   insert into audit.chain (chain, sequence, hash, recorded_at, dropped_hash)
     select c, 0, g, '-infinity', g
@@ -145,53 +179,80 @@ begin
     order by c
     on conflict do nothing;
   perform from audit.chain k where k.chain = any (chains) order by k.chain for no key update;
-  at := clock_timestamp();
+  -- The clock may have been set back, or another machine's be behind: within a chain time never falls.
+  select greatest(clock_timestamp()::timestamptz(3), max(k.recorded_at)) into at
+    from audit.chain k where k.chain = any (chains);
+  at_ms := int8send((extract(epoch from at) * 1000)::bigint);
   for one in
-    select k.chain, k.sequence, k.hash, k.recorded_at from audit.chain k where k.chain = any (chains)
+    select u.n, u.c, u.content, k.sequence, k.hash
+    from unnest(chains, contents) with ordinality as u(c, content, n) join audit.chain k on k.chain = u.c
+    order by u.c, u.n
   loop
-    -- The clock may have been set back, or another machine's be behind: within a chain time never falls.
-    at := greatest(at, one.recorded_at);
+    if one.c is distinct from last then
+      place := one.sequence;
+      head := one.hash;
+      last := one.c;
+    end if;
+    place := place + 1;
+    head := sha256(link || int8send(place) || at_ms || head || one.content);
+    places[one.n] := place;
+    heads[one.n] := head;
   end loop;
-  for one in
-    select k.chain, k.sequence, k.hash from audit.chain k where k.chain = any (chains)
-  loop
-    next_sequence := one.sequence;
-    next_hash := one.hash;
-    foreach i in array (select array_agg(n order by n) from unnest(chains) with ordinality as u(c, n) where u.c = one.chain)
-    loop
-      next_sequence := next_sequence + 1;
-      next_hash := sha256(link || int8send(next_sequence) || next_hash || contents[i]);
-      sequences[i] := next_sequence;
-      hashes[i] := next_hash;
-    end loop;
-    update audit.chain k set sequence = next_sequence, hash = next_hash, recorded_at = at where k.chain = one.chain;
-    chain := one.chain;
-    sequence := next_sequence;
-    hash := next_hash;
-    return next;
-  end loop;
+  update audit.chain k set sequence = l.place, hash = l.head, recorded_at = at
+    from (select distinct on (c) c, p as place, h as head from unnest(chains, places, heads) as u(c, p, h)
+      order by c, p desc) as l
+    where k.chain = l.c;
   insert into audit.event (chain, sequence, id, recorded_at, occurred_at, type, severity, outcome, source, tenant_id,
     user_id, actor, subject, trace_id, data, client_ip, personal, personal_salt, personal_digest, content_hash, hash)
-  select u.chain, u.sequence, u.id, at, u.occurred, u.type, u.severity, u.outcome, u.source, u.tenant, u.usr, u.actor,
-    u.subject, u.trace, u.data, u.address, u.personal, u.salt, u.digest, u.content, u.hash
-  from unnest(chains, sequences, ids, occurred, types, severities, outcomes, sources, tenants, users, actors, subjects,
-    traces, datas, addresses, personals, salts, digests, contents, hashes)
-    as u(chain, sequence, id, occurred, type, severity, outcome, source, tenant, usr, actor, subject, trace, data,
-      address, personal, salt, digest, content, hash);
+  select u.chain, u.place, u.id, at, u.occurred, u.type, u.severity, u.outcome, u.source, u.tenant, u.usr, u.actor,
+    u.subject, u.trace, u.data, u.address, u.personal, u.salt, u.digest, u.content, u.head
+  from unnest(chains, places, ids, occurred, types, severities, outcomes, sources, tenants, users, actors, subjects,
+    traces, datas, addresses, personals, salts, digests, contents, heads)
+    as u(chain, place, id, occurred, type, severity, outcome, source, tenant, usr, actor, subject, trace, data,
+      address, personal, salt, digest, content, head);
 end
 $function$;
 
--- Empties the personal fields of everything that is about a user; the digests stay, and with them the chains.
-create function audit.erase(person uuid) returns bigint
+-- Empties the personal fields of what one person did; the digests stay, and with them the chains. Looks at no more than
+-- 'most' rows of the person, from 'before' backwards; of one tenant unless that is null. Then at what was tried under the
+-- person's addresses while they were nobody's. Answers with what it emptied, and where to go on: null when at the end.
+create function audit.erase(person uuid, of_tenant uuid, before_time timestamptz, before_id uuid, most int,
+  out erased bigint, out next_time timestamptz, out next_id uuid)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $function$
-declare erased bigint;
+declare
+  emails text[];
+  seen bigint;
+  strangers bigint;
 begin
-  update audit.event set client_ip = null, personal = null, personal_salt = null
-    where user_id = person and personal is not null;
-  get diagnostics erased = row_count;
-  return erased;
+  with looked_at as materialized (
+    select e.chain, e.sequence, e.recorded_at, e.occurred_at, e.id, e.personal
+    from audit.event e
+    where e.actor = person::text and (of_tenant is null or e.tenant_id = of_tenant)
+      and (before_time is null or (e.occurred_at, e.id) < (before_time, before_id))
+    order by e.occurred_at desc, e.id desc limit most
+  ), emptied as (
+    update audit.event e set client_ip = null, personal = null, personal_salt = null
+    from looked_at l
+    where l.personal is not null and e.chain = l.chain and e.sequence = l.sequence and e.recorded_at = l.recorded_at
+    returning 1
+  )
+  select (select count(*) from emptied), count(*), last.occurred_at, last.id,
+    array_agg(distinct lower(l.personal->>'email')) filter (where l.personal ? 'email')
+    into erased, seen, next_time, next_id, emails
+    from looked_at l, (select m.occurred_at, m.id from looked_at m order by m.occurred_at, m.id limit 1) last
+    group by last.occurred_at, last.id;
+  erased := coalesce(erased, 0);
+  if seen is distinct from most then
+    next_time := null;
+    next_id := null;
+  end if;
+  update audit.event e set client_ip = null, personal = null, personal_salt = null
+    where e.user_id is null and e.personal is not null and lower(e.personal->>'email') = any (emails)
+      and (of_tenant is null or e.tenant_id = of_tenant);
+  get diagnostics strangers = row_count;
+  erased := erased + strangers;
 end
 $function$;
 
@@ -205,7 +266,7 @@ as $function$
 declare part text;
 begin
   -- Two years of clocks gone wrong must not empty the trail: what is younger than a month is never dropped.
-  if day > (clock_timestamp() - interval '31 days')::date then
+  if day is null or day > (clock_timestamp() - interval '31 days')::date then
     raise exception 'the trail of the last 31 days is not dropped' using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtextextended('gatehouse audit.ensure_partition', 0));
@@ -215,41 +276,56 @@ begin
       and to_date(right(c.relname, 6), 'YYYYMM') + interval '1 month' <= day
     order by c.relname
   loop
+    -- One look at the end of each chain: the month itself may have millions of rows.
     execute format($sql$
       update audit.chain k set dropped_sequence = l.sequence, dropped_hash = l.hash
-      from (select distinct on (chain) chain, sequence, hash from audit.%I order by chain, sequence desc) l
-      where k.chain = l.chain and k.dropped_sequence < l.sequence$sql$, part);
+      from audit.chain c, lateral (
+        select e.sequence, e.hash from audit.%I e where e.chain = c.chain order by e.sequence desc limit 1) l
+      where k.chain = c.chain and k.dropped_sequence < l.sequence$sql$, part);
     execute format('drop table audit.%I', part);
     return next part;
   end loop;
 end
 $function$;
 
--- Gone when every row of it is in the chains.
+-- Takes rows away that were there before the chains and are in them now.
+create function audit.adopted(ids uuid[]) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+  delete from audit.event_unchained o
+    where o.id = any (ids) and exists (select from audit.event e where e.id = o.id);
+end
+$function$;
+
+-- The table of what was there before the chains goes when nothing is left in it.
 create function audit.drop_unchained() returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
   if to_regclass('audit.event_unchained') is null then return true; end if;
-  if exists (select from audit.event_unchained o where not exists (select from audit.event e where e.id = o.id)) then
-    return false;
-  end if;
+  if exists (select from audit.event_unchained) then return false; end if;
   drop table audit.event_unchained;
   return true;
 end
 $function$;
 
-revoke all on function audit.ensure_partition(date), audit.erase(uuid), audit.drop_before(date), audit.drop_unchained(),
+revoke all on function audit.ensure_partition(date), audit.erase(uuid, uuid, timestamptz, uuid, int),
+  audit.drop_before(date), audit.adopted(uuid[]), audit.drop_unchained(),
   audit.append(text[], uuid[], timestamptz[], text[], text[], text[], text[], uuid[], uuid[], text[], text[], text[],
     jsonb[], inet[], jsonb[], bytea[], bytea[], bytea[]) from public;
-grant execute on function audit.ensure_partition(date), audit.erase(uuid), audit.drop_before(date), audit.drop_unchained(),
+grant execute on function audit.ensure_partition(date), audit.erase(uuid, uuid, timestamptz, uuid, int),
+  audit.drop_before(date), audit.adopted(uuid[]), audit.drop_unchained(),
   audit.append(text[], uuid[], timestamptz[], text[], text[], text[], text[], uuid[], uuid[], text[], text[], text[],
     jsonb[], inet[], jsonb[], bytea[], bytea[], bytea[]) to gatehouse_audit;
 
-revoke all on audit.event, audit.event_default, audit.chain, audit.head, audit.checkpoint from gatehouse_audit, public;
+revoke all on audit.event, audit.event_default, audit.chain, audit.head, audit.checkpoint, audit.fault
+  from gatehouse_audit, public;
 grant select on audit.event, audit.chain to gatehouse_audit;
-grant select, insert on audit.head, audit.checkpoint to gatehouse_audit;
+grant select, insert on audit.head, audit.checkpoint, audit.fault to gatehouse_audit;
+grant update (acknowledged_at, acknowledged_by, reason) on audit.fault to gatehouse_audit;
 
 select audit.ensure_partition((date_trunc('month', now() at time zone 'UTC') + make_interval(months => n))::date)
 from generate_series(0, 1) as n;
@@ -271,11 +347,12 @@ end
 $do$;
 drop function audit.append(text[], uuid[], timestamptz[], text[], text[], text[], text[], uuid[], uuid[], text[], text[],
   text[], jsonb[], inet[], jsonb[], bytea[], bytea[], bytea[]);
-drop function audit.erase(uuid);
+drop function audit.erase(uuid, uuid, timestamptz, uuid, int);
+drop function audit.adopted(uuid[]);
 drop function audit.drop_before(date);
 drop function audit.drop_unchained();
 drop function audit.ensure_partition(date);
-drop table audit.checkpoint, audit.head, audit.event, audit.chain;
+drop table audit.fault, audit.checkpoint, audit.head, audit.event, audit.chain;
 ${before.up}
 ${eventId.up}
 insert into audit.event select * from kept on conflict do nothing;

@@ -3,7 +3,7 @@ import type { AuditContext } from './context.ts';
 
 /**
  * Longer than the stream keeps an event (7 days): what is older is not delivered again, except from an outbox that could
- * not ask for as long as that; then the primary key of the trail stops the second row.
+ * not ask for as long as that; then record.ts looks for it in the trail.
  */
 export const INBOX_KEPT_DAYS = 14;
 /** Rows a statement: short enough that nobody waits for its locks. */

@@ -1,5 +1,5 @@
 import type { ColumnType } from 'kysely';
-import type { JsonObject, KitDatabase } from './kit.ts';
+import type { CreatedAt, JsonObject, KitDatabase, Moment } from './kit.ts';
 
 /** Read by the service, written by `audit.append()` alone. */
 type Recorded<T> = ColumnType<T, never, never>;
@@ -67,10 +67,24 @@ export interface CheckpointTable {
   signed_at: Noted<Date>;
 }
 
+/** Checkpoints kept outside that are not in this installation's log, and who let signing go on after each. */
+export interface FaultTable {
+  id: Noted<string>;
+  cause: Noted<string>;
+  detail: Noted<string>;
+  /** The signed note that the log does not have. */
+  note: Noted<string>;
+  found_at: CreatedAt;
+  acknowledged_at: Moment;
+  acknowledged_by: ColumnType<string | null, never, string>;
+  reason: ColumnType<string | null, never, string>;
+}
+
 /** What the audit service owns: Postgres schema `audit`. */
 export interface AuditDatabase extends KitDatabase {
   event: EventTable;
   chain: ChainTable;
   head: HeadTable;
   checkpoint: CheckpointTable;
+  fault: FaultTable;
 }
