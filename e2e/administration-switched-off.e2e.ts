@@ -41,6 +41,16 @@ interface OffSwitch {
 const switches: readonly OffSwitch[] = [
   { name: 'the role is taken away', closed: 403, off: (holder) => change(holder, 'role', { role: 'USER' }) },
   { name: 'the account is locked', closed: 401, off: (holder) => change(holder, 'lock') },
+  {
+    name: 'the account is deleted',
+    closed: 401,
+    off: ({ user_id }) => send('DELETE', `/api/admin/users/${user_id}?reason=test`, root),
+  },
+  {
+    name: 'the deletion of the tenant is asked for',
+    closed: 401,
+    off: ({ tenant_id }) => send('DELETE', `/api/admin/tenants/${tenant_id}?reason=test`, root),
+  },
   { name: 'the account is disabled', closed: 401, off: (holder) => change(holder, 'disable') },
   {
     name: 'the tenant is disabled',
