@@ -1,17 +1,16 @@
 #!/usr/bin/env node
-import { CommanderError } from 'commander';
-import { Fault } from './fault.ts';
-import { clean } from './output.ts';
 import { createProgram } from './program.ts';
+import { reportError } from './report-error.ts';
+
+// Of `gatehouse … | head` nobody reads the rest: end as every program does whose reader went away (128 + SIGPIPE).
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(141);
+    throw error;
+  });
 
 try {
   await createProgram().parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-  else {
-    const message = error instanceof Error ? (error.message.split('\n', 1)[0] ?? '') : 'failed';
-    console.error(`gatehouse: ${clean(message)}`);
-    if (error instanceof Fault) for (const line of error.details) console.error(`  ${clean(line)}`);
-    process.exitCode = error instanceof Fault ? error.exitCode : 1;
-  }
+  process.exitCode = reportError(error, process.argv.includes('--json'));
 }

@@ -68,7 +68,7 @@ function helpOf(command: Command): string {
 
 /** The command that an example would run; a mistake in its options throws. */
 function parsesTo(example: string): string {
-  const line = example.slice(example.indexOf('gatehouse ') + 'gatehouse '.length).split(/ [>|] /)[0] ?? '';
+  const line = example.slice(example.indexOf('gatehouse ') + 'gatehouse '.length).split(/ [<>|] /)[0] ?? '';
   const words = [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? '');
   const program = createProgram();
   let ran = '';

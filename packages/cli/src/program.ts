@@ -8,23 +8,16 @@ import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addMigrate } from './commands/migrate.ts';
 import { addOperator } from './commands/operator.ts';
+import { addProfile } from './commands/profile.ts';
 import { addRole } from './commands/role.ts';
 import { addUser } from './commands/user.ts';
+import { frame } from './frame.ts';
 
 /** The whole command. Exit codes: 0 done, 1 refused, 2 wrong usage. */
 export function createProgram(): Command {
-  const program = new Command('gatehouse')
-    .description('administers a Gatehouse installation')
-    .option(
-      '--url <address>',
-      'public address of the installation',
-      process.env.GATEHOUSE_URL ?? 'http://localhost:8080',
-    )
-    .option('--json', 'answer with JSON')
-    .option('--quiet', 'say nothing on success')
-    .showHelpAfterError('(see --help)')
-    .exitOverride();
+  const program = frame(new Command('gatehouse'));
   addLogin(program);
+  addProfile(program);
   addMigrate(program);
   addKeys(program);
   addAdmin(program);
