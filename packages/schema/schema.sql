@@ -383,21 +383,33 @@ create table audit.outbox (
 
 CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
 CREATE INDEX event_by_actor ON ONLY audit.event USING btree (actor, occurred_at DESC, id DESC);
+CREATE INDEX event_by_address ON ONLY audit.event USING btree (client_ip, occurred_at DESC, id DESC) WHERE (client_ip IS NOT NULL);
 CREATE INDEX event_by_id ON ONLY audit.event USING btree (id);
+CREATE INDEX event_by_outcome ON ONLY audit.event USING btree (outcome, occurred_at DESC, id DESC) WHERE (outcome <> 'success'::text);
 CREATE UNIQUE INDEX event_by_place ON ONLY audit.event USING btree (chain, sequence, recorded_at);
+CREATE INDEX event_by_severity ON ONLY audit.event USING btree (severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
 CREATE INDEX event_by_stranger ON ONLY audit.event USING btree (lower((personal ->> 'email'::text))) WHERE ((user_id IS NULL) AND (personal IS NOT NULL));
+CREATE INDEX event_by_subject ON ONLY audit.event USING btree (subject, occurred_at DESC, id DESC);
 CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_by_time ON ONLY audit.event USING btree (occurred_at DESC, id DESC);
+CREATE INDEX event_by_trace ON ONLY audit.event USING hash (trace_id);
 CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC, id DESC);
 CREATE INDEX event_by_user ON ONLY audit.event USING btree (user_id, occurred_at DESC, id DESC);
+CREATE INDEX event_by_word ON ONLY audit.event USING gin (audit.words(type, subject, data, personal));
 CREATE INDEX event_default_actor_occurred_at_id_idx ON audit.event_default USING btree (actor, occurred_at DESC, id DESC);
 CREATE UNIQUE INDEX event_default_chain_sequence_recorded_at_idx ON audit.event_default USING btree (chain, sequence, recorded_at);
+CREATE INDEX event_default_client_ip_occurred_at_id_idx ON audit.event_default USING btree (client_ip, occurred_at DESC, id DESC) WHERE (client_ip IS NOT NULL);
 CREATE INDEX event_default_id_idx ON audit.event_default USING btree (id);
 CREATE INDEX event_default_lower_idx ON audit.event_default USING btree (lower((personal ->> 'email'::text))) WHERE ((user_id IS NULL) AND (personal IS NOT NULL));
 CREATE INDEX event_default_occurred_at_id_idx ON audit.event_default USING btree (occurred_at DESC, id DESC);
+CREATE INDEX event_default_outcome_occurred_at_id_idx ON audit.event_default USING btree (outcome, occurred_at DESC, id DESC) WHERE (outcome <> 'success'::text);
+CREATE INDEX event_default_severity_occurred_at_id_idx ON audit.event_default USING btree (severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
+CREATE INDEX event_default_subject_occurred_at_id_idx ON audit.event_default USING btree (subject, occurred_at DESC, id DESC);
 CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
+CREATE INDEX event_default_trace_id_idx ON audit.event_default USING hash (trace_id);
 CREATE INDEX event_default_type_occurred_at_id_idx ON audit.event_default USING btree (type, occurred_at DESC, id DESC);
 CREATE INDEX event_default_user_id_occurred_at_id_idx ON audit.event_default USING btree (user_id, occurred_at DESC, id DESC);
+CREATE INDEX event_default_words_idx ON audit.event_default USING gin (audit.words(type, subject, data, personal));
 CREATE INDEX fault_open ON audit.fault USING btree (found_at) WHERE (acknowledged_at IS NULL);
 CREATE INDEX head_by_chain ON audit.head USING btree (chain, sequence DESC);
 CREATE INDEX inbox_received ON audit.inbox USING btree (received_at);
@@ -600,6 +612,19 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION audit.words(type text, subject text, data jsonb, personal jsonb)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE COST 1000
+RETURN audit.words_of(((((((type || ' '::text) || COALESCE(subject, ''::text)) || ' '::text) || (jsonb_path_query_array((data - '{tenant_id,trace_id,occurred_at}'::text[]), '$.**?(@.type() == "string")'::jsonpath))::text) || ' '::text) || COALESCE((jsonb_path_query_array(personal, '$.**?(@.type() == "string")'::jsonpath))::text, ''::text)))
+
+CREATE OR REPLACE FUNCTION audit.words_of(said text)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN array_remove(string_to_array(translate(lower(said), '"[]{}(),.;:@/\+*=?!<>|&%#$~^`'' 	
+'::text, repeat(' '::text, 40)), ' '::text), ''::text)
+
 
 grant select on audit.chain to gatehouse_audit;
 grant insert, select on audit.checkpoint to gatehouse_audit;
@@ -617,6 +642,8 @@ grant execute on function audit.drop_before(date) to gatehouse_audit;
 grant execute on function audit.drop_unchained() to gatehouse_audit;
 grant execute on function audit.ensure_partition(date) to gatehouse_audit;
 grant execute on function audit.erase(uuid,uuid,timestamp with time zone,uuid,integer) to gatehouse_audit;
+grant execute on function audit.words(text,text,jsonb,jsonb) to gatehouse_audit;
+grant execute on function audit.words_of(text) to gatehouse_audit;
 
 alter default privileges in schema audit grant insert, select on tables to gatehouse_audit;
 alter default privileges in schema audit grant usage on sequences to gatehouse_audit;

@@ -7,6 +7,7 @@ import * as auditEventId from './0006-audit-event-id.ts';
 import * as natsIdentity from './0007-nats-identity.ts';
 import * as auditChain from './0008-audit-chain.ts';
 import * as administration from './0009-administration.ts';
+import * as auditSearch from './0010-audit-search.ts';
 
 /** One step of the database's history: SQL text in both directions, run in one transaction with its record. */
 export interface MigrationText {
@@ -28,4 +29,5 @@ export const migrations: Readonly<Record<string, MigrationText>> = {
   '0007-nats-identity': natsIdentity,
   '0008-audit-chain': auditChain,
   '0009-administration': administration,
+  '0010-audit-search': auditSearch,
 };

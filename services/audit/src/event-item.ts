@@ -1,3 +1,4 @@
+import { definitionOf, personalFields } from '@gatehouse/events';
 import { Time } from '@gatehouse/kit';
 import type { AuditDatabase } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
@@ -33,10 +34,18 @@ export function itemOf(row: EventRow): Static<typeof EventItem> {
   const userAgent = personal?.user_agent;
   return {
     ...row,
-    data: { ...row.data, ...personal },
+    data: { ...row.data, ...(personal ?? erasedOf(row)) },
     client_ip: row.client_ip,
     user_agent: typeof userAgent === 'string' ? userAgent : null,
     occurred_at: row.occurred_at.toISOString(),
     recorded_at: row.recorded_at.toISOString(),
   };
+}
+
+/** The personal fields that the catalogue knows of an event whose own were erased: there, and nothing in them. */
+function erasedOf({ type, data, personal_digest: digest }: EventRow): Record<string, null> {
+  if (digest === null) return {};
+  const known = Object.keys(definitionOf(type)?.data.properties ?? {});
+  const erased = known.filter((name) => personalFields.has(name) && !(name in data));
+  return Object.fromEntries(erased.map((name) => [name, null]));
 }
