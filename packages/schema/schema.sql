@@ -622,8 +622,7 @@ CREATE OR REPLACE FUNCTION audit.words_of(said text)
  RETURNS text[]
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
-RETURN array_remove(string_to_array(translate(lower(said), '"[]{}(),.;:@/\+*=?!<>|&%#$~^`'' 	
-'::text, repeat(' '::text, 40)), ' '::text), ''::text)
+RETURN array_remove(regexp_split_to_array(lower(said), '[][\s"{}(),.;:@/\\+*=?!<>|&%#$~^`'']+'::text), ''::text)
 
 
 grant select on audit.chain to gatehouse_audit;

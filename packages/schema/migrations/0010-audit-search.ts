@@ -15,8 +15,7 @@ create index event_by_outcome on audit.event (outcome, occurred_at desc, id desc
 -- word, so that ids stay whole.
 create function audit.words_of(said text) returns text[]
 language sql immutable strict parallel safe
-return array_remove(string_to_array(
-  translate(lower(said), E'"[]{}(),.;:@/\\\\+*=?!<>|&%#$~^\`'' \\t\\r\\n', repeat(' ', 40)), ' '), '');
+return array_remove(regexp_split_to_array(lower(said), '[][\\s"{}(),.;:@/\\\\+*=?!<>|&%#$~^\`'']+'), '');
 
 -- The words of an event: of its type, its subject, and every text of its data but ids and times that searches have
 -- filters for. Costly: the planner must not choose to work it out row by row.
