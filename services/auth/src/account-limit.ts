@@ -10,7 +10,8 @@ type Account = Pick<Identity, 'tenantId' | 'email'>;
 export interface AccountLimit {
   /** Counts one; the refusal when it is one too many. `first`: of its window, in this process. */
   attempt(account: Account): Promise<{ readonly verdict: RateVerdict; readonly first: boolean } | undefined>;
-  forget(account: Account): Promise<void>;
+  /** `here`: no Redis is shared, or it is lost, and other processes still count. */
+  forget(account: Account): Promise<'everywhere' | 'here'>;
   close(): Promise<void>;
 }
 
@@ -49,7 +50,8 @@ export function openAccountLimit({ config, secrets, log }: AuthBase): AccountLim
     },
     async forget(account) {
       toldUntil.delete(keyOf(account));
-      await limiter.reset(keyOf(account));
+      const reached = await limiter.reset(keyOf(account));
+      return store.status === 'memory' ? 'here' : reached;
     },
     close: () => store.close(),
   };

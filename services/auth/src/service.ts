@@ -17,6 +17,7 @@ import { me } from './me.ts';
 import { protectedAdminPing, protectedPing } from './protected-ping.ts';
 import { register } from './register.ts';
 import { removeDeletedUsers } from './remove-deleted.ts';
+import { resetAccountLimit } from './reset-account-limit.ts';
 import { resetLockout } from './reset-lockout.ts';
 import { revokeSessions } from './revoke-sessions.ts';
 import { setRole } from './set-role.ts';
@@ -57,12 +58,12 @@ export const auth = defineService({
     listTenants,
     showTenant,
   ],
-  answers: [tenantStates],
+  answers: [tenantStates, resetAccountLimit],
   jobs: [
     { name: 'auth-sync', everySeconds: 1, instances: 'one', run: sweepUnsynced },
     { name: 'auth-lockout-purge', everySeconds: 300, instances: 'one', run: purgeLockouts },
     { name: 'auth-deleted-users', everySeconds: 2, instances: 'one', run: removeDeletedUsers },
-    { name: 'auth-tenant-deletion', everySeconds: 5, instances: 'one', run: deleteDueTenants },
+    { name: 'auth-tenant-deletion', everySeconds: 2, instances: 'one', run: deleteDueTenants },
   ],
   open: (ctx: AuthBase) => openParts(ctx),
   health: async ({ passwords }) => [
