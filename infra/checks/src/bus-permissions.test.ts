@@ -4,6 +4,7 @@ import { catalogue, eventSubjects } from '@gatehouse/events';
 import {
   busServices,
   busSubjects,
+  busSubjectsOfAll,
   busTemplate,
   eventStream,
   heartbeatSubject,
@@ -26,7 +27,8 @@ function appendedBy(service: string): string[] {
     .filter((name) => name !== 'asyncapi.ts')
     .map((name) => readFileSync(join(folder, name), 'utf8'))
     .join('\n');
-  return types.filter((type) => text.includes(`'${type}'`));
+  const ofAll: readonly string[] = busSubjectsOfAll;
+  return types.filter((type) => text.includes(`'${type}'`) || ofAll.includes(type));
 }
 
 const covers = (pattern: string, subject: string) =>

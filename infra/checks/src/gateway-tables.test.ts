@@ -6,7 +6,8 @@ import { routesOfServices, services } from './platform.ts';
 /** Paths as a caller sends them: each parameter has a value. */
 const asSent = (path: string): string => path.replace(/:[a-z_]+/g, '0198c5c0-0000-7000-8000-000000000000');
 
-const passedOn = routesOfServices().filter(({ service }) => service !== 'gateway');
+const all = routesOfServices();
+const passedOn = all.filter(({ service }) => service !== 'gateway');
 
 describe('the tables of the gateway', () => {
   it('send every route of every service to that service', () => {
@@ -14,6 +15,12 @@ describe('the tables of the gateway', () => {
       .filter(({ service, route }) => upstreamOf(asSent(route.path)) !== service)
       .map(({ service, route }) => `${route.path} of ${service} goes to ${upstreamOf(asSent(route.path))}`);
     expect(wrong).toEqual([]);
+  });
+
+  it('pass none of the gateway’s own routes on, in either mode', () => {
+    const own = all.filter(({ service }) => service === 'gateway');
+    expect(own.length).toBeGreaterThan(0);
+    expect(own.filter(({ route }) => upstreamOf(asSent(route.path)) !== undefined)).toEqual([]);
   });
 
   it('name no path at which its service answers nothing', () => {
@@ -52,11 +59,11 @@ describe('the tables of the gateway', () => {
   });
 
   it('limit every route of administrators as such, and no other', () => {
-    const wrong = passedOn
+    const wrong = all
       .filter(({ route }) => route.access !== 'public' && route.access !== 'user')
       .filter(({ route }) => scopeOf(route.method, asSent(route.path)) !== 'admin');
     expect(wrong.map(({ route }) => route.path)).toEqual([]);
-    const ordinary = passedOn
+    const ordinary = all
       .filter(({ route }) => route.access === 'public' || route.access === 'user')
       .filter(({ route }) => scopeOf(route.method, asSent(route.path)) === 'admin');
     expect(ordinary.map(({ route }) => route.path)).toEqual([]);

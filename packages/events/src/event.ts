@@ -41,6 +41,7 @@ export const personalFields: ReadonlySet<string> = new Set([
   'client_ip',
   'user_agent',
   'email',
+  'address',
   'first_used_by',
 ]);
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addressKey, cidrMatcher, clientAddress, parseTrustProxy } from './client-address.ts';
+import { addressKey, addressKeysOf, cidrMatcher, clientAddress, parseTrustProxy } from './client-address.ts';
 
 /** [TRUST_PROXY, direct peer, X-Forwarded-For, expected client, why] (attacks.md family 6) */
 type Row = [
@@ -103,6 +103,39 @@ describe('addressKey', () => {
     ['nonsense', '0.0.0.0'],
   ])('%s is counted under %s', (ip, key) => {
     expect(addressKey(ip)).toBe(key);
+  });
+});
+
+describe('addressKeysOf', () => {
+  it.each([
+    ['198.51.100.7', ['198.51.100.7']],
+    ['::ffff:198.51.100.7', ['198.51.100.7']],
+    ['::ffff:198.51.100.7/127', ['198.51.100.6', '198.51.100.7']],
+    ['198.51.100.7/31', ['198.51.100.6', '198.51.100.7']],
+    ['2001:db8:1:2:3::4', ['2001:db8:1:2::/64']],
+    ['2001:db8:1:2::/64', ['2001:db8:1:2::/64']],
+    ['2001:db8:1:2::/63', ['2001:db8:1:2::/64', '2001:db8:1:3::/64']],
+  ])('%s: %j', (network, keys) => {
+    expect(addressKeysOf(network)).toEqual(keys);
+    for (const key of keys) expect(addressKey(key.replace('/64', '1'))).toBe(key);
+  });
+
+  it('goes through 256 keys and no more, and takes nothing else', () => {
+    const all = addressKeysOf('198.51.100.99/24') ?? [];
+    expect([all.length, all[0], all.at(-1)]).toEqual([256, '198.51.100.0', '198.51.100.255']);
+    const six = addressKeysOf('2001:db8:1:ff00::/56') ?? [];
+    expect([new Set(six).size, six.at(-1)]).toEqual([256, '2001:db8:1:ffff::/64']);
+    for (const none of [
+      '198.51.100.0/23',
+      '2001:db8::/55',
+      '0.0.0.0/0',
+      '::/0',
+      'x',
+      '',
+      '1.2.3.4/33',
+      'fe80::1%eth0',
+    ])
+      expect(addressKeysOf(none), none).toBeUndefined();
   });
 });
 

@@ -87,6 +87,29 @@ export function addressKey(ip: string): string {
   return `${network.toString()}/64`;
 }
 
+/** Keys of one network at most: an IPv4 /24, or an IPv6 /56. */
+const KEYS_MAX = 256;
+
+/**
+ * Every key that the addresses of a network are counted under (see {@link addressKey}); an address is a network of its
+ * own. Undefined: it is no network, or one too large to go through key by key.
+ */
+export function addressKeysOf(network: string): string[] | undefined {
+  const range = parseRange(network.trim());
+  if (range === undefined) return undefined;
+  const [address, bits] = range;
+  const counted = address.kind() === 'ipv4' ? 32 : 64;
+  const count = 2 ** Math.max(0, counted - bits);
+  if (count > KEYS_MAX) return undefined;
+  const bytes = address.toByteArray();
+  // At most 256 keys are all of one byte: the last that counts.
+  const last = counted / 8 - 1;
+  const first = (bytes[last] ?? 0) & ~(count - 1);
+  return Array.from({ length: count }, (_, index) =>
+    addressKey(ipaddr.fromByteArray(bytes.with(last, first + index)).toString()),
+  );
+}
+
 /**
  * A test for membership in a (comma-separated) list of addresses and CIDR ranges (`METRICS_GUARD_ALLOWLIST`).
  * An empty list admits nobody.

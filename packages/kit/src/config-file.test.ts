@@ -162,6 +162,7 @@ server: { address: ":9090" }
     expect(() => withConfigFile({ GATEHOUSE_CONFIG: folder }, options)).toThrow(/cannot be read/);
     expect(withConfigFile({ A: 'b' }, { ...options, fallback: missing })).toEqual({
       env: { A: 'b' },
+      fromFile: new Set(),
       warnings: [],
     });
     const fallback = fileOf('LOG_LEVEL: warn');

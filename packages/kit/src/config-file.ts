@@ -18,6 +18,8 @@ const aliases = {
 /** The environment, completed by the configuration file. */
 export interface ReadEnvironment {
   readonly env: Environment;
+  /** Settings that the file gave. */
+  readonly fromFile: ReadonlySet<string>;
   /** What is not wrong enough to stop, a line each. */
   readonly warnings: readonly string[];
 }
@@ -45,13 +47,19 @@ export function withConfigFile(env: Environment, options: ConfigFileOptions): Re
   const settings = file === undefined ? {} : settingsIn(file, options);
   const warnings = file === undefined ? [] : warningsOf(file, settings, options);
   const merged: Record<string, string | undefined> = { ...env };
-  for (const [name, value] of Object.entries(settings))
-    if (named(env, name) === undefined) merged[name] = value;
+  const fromFile = new Set<string>();
+  for (const [name, value] of Object.entries(settings)) {
+    if (named(env, name) !== undefined) continue;
+    merged[name] = value;
+    fromFile.add(name);
+  }
   for (const [alias, name] of Object.entries(aliases)) {
     const value = named(env, alias);
-    if (value !== undefined && named(env, name) === undefined) merged[name] = value;
+    if (value === undefined || named(env, name) !== undefined) continue;
+    merged[name] = value;
+    fromFile.delete(name);
   }
-  return { env: merged, warnings };
+  return { env: merged, fromFile, warnings };
 }
 
 /** An empty value counts as missing. */

@@ -1,113 +1,176 @@
-import type { NatsConnection } from '@nats-io/nats-core';
-import type { Pool, PoolClient } from 'pg';
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Pool } from 'pg';
+import { Malformed, readKept } from './envelope.ts';
 import { isUuid } from './id.ts';
-import { createPublisher } from './publish.ts';
+import { type Handle, isCollision, isOutage } from './inbox.ts';
+import { append } from './outbox.ts';
 
-/** A message that a consumer gave up on. */
-export interface DeadLetterRow {
+/** A message that a consumer gave up on, as lists show it. */
+export interface DeadLetterSummary {
   readonly id: string;
   readonly consumer: string;
-  /** null: it was no event, and a replay could not make it one. */
+  /** null: it was no event when it came. */
   readonly event_id: string | null;
   readonly type: string;
   readonly subject: string;
+  /** Why it was given up on, or why the last replay failed. */
+  readonly reason: string;
+  /** How often it was tried, replays included. */
+  readonly deliveries: number;
+  /** RFC 3339 with microseconds: with `id` the order of the list. */
+  readonly created_at: string;
+  readonly replayed_at: string | null;
+}
+
+/** A dead letter with what it holds. */
+export interface DeadLetterRow extends DeadLetterSummary {
   readonly headers: Readonly<Record<string, string>>;
   /** As text; what is not UTF-8 shows as U+FFFD. */
   readonly payload: string;
+}
+
+/** Which dead letters to list. */
+export interface DeadLetterFilter {
+  readonly consumer?: string | null;
+  /** `open` unless given: those that were not replayed. */
+  readonly state?: 'open' | 'replayed' | 'all';
+  /** Only older than this one. */
+  readonly before?: Pick<DeadLetterSummary, 'created_at' | 'id'> | null;
+  /** 100 unless given. */
+  readonly limit?: number;
+}
+
+const rfc3339 = (column: string) =>
+  `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as ${column}`;
+const summary = `id, consumer, event_id, type, subject, reason, deliveries, ${rfc3339('created_at')}, ${rfc3339('replayed_at')}`;
+
+/** Lists the dead letters of a service (the pool's), newest first. */
+export async function listDeadLetters(
+  pool: Pool,
+  { consumer = null, state = 'open', before = null, limit = 100 }: DeadLetterFilter = {},
+): Promise<DeadLetterSummary[]> {
+  const { rows } = await pool.query<DeadLetterSummary>(
+    `select ${summary} from dead_letter
+     where ($1::text is null or consumer = $1)
+       and ($2 = 'all' or (replayed_at is null) = ($2 = 'open'))
+       and ($3::timestamptz is null or (dead_letter.created_at, id) < ($3::timestamptz, $4::uuid))
+     order by dead_letter.created_at desc, id desc limit $5`,
+    [consumer, state, before?.created_at ?? null, before?.id ?? null, limit],
+  );
+  return rows;
+}
+
+/** One dead letter with its contents; undefined when the service has none of that id. */
+export async function readDeadLetter(pool: Pool, id: string): Promise<DeadLetterRow | undefined> {
+  if (!isUuid(id)) return undefined;
+  const { rows } = await pool.query<Omit<DeadLetterRow, 'payload'> & { payload: Buffer }>(
+    `select ${summary}, headers, payload from dead_letter where id = $1`,
+    [id],
+  );
+  return rows.map((row) => ({ ...row, payload: row.payload.toString() }))[0];
+}
+
+/** Who asks for a replay, and why. */
+export interface ReplayCause {
+  readonly actorId: string | null;
   readonly reason: string;
+  readonly clientIp: string | null;
+  readonly userAgent: string | null;
+  readonly traceparent: string | null;
+}
+
+/**
+ * What became of a replay. `unreadable`: it is no event, so no consumer can take it. `no_consumer`: this release has no
+ * consumer of that name. `failed`: the consumer refused it again, and says why.
+ */
+export type Replay =
+  | { readonly outcome: 'replayed' | 'already_replayed' | 'unknown' | 'unreadable' | 'no_consumer' }
+  | { readonly outcome: 'failed'; readonly reason: string };
+
+/** Whose letters are replayed, and by what. */
+export interface ReplayOptions {
+  readonly service: string;
+  /** Handlers by the names of their consumers. */
+  readonly handles: ReadonlyMap<string, Handle>;
+  readonly cause: ReplayCause;
+}
+
+/**
+ * Puts a dead letter before the consumer that gave up on it: once, however often it is asked for. It goes straight to
+ * the handler and not over the bus, where it would reach every other consumer as well. The effect, the mark on the
+ * letter and the event that tells of it are one transaction: a kill at any moment leaves all of it or nothing.
+ *
+ * @throws what says that Postgres or a peer is away: nothing has happened then.
+ */
+export async function replayDeadLetter(
+  // biome-ignore lint/suspicious/noExplicitAny: any service's tables; Kysely is invariant in them.
+  db: Kysely<any>,
+  id: string,
+  options: ReplayOptions,
+): Promise<Replay> {
+  if (!isUuid(id)) return { outcome: 'unknown' };
+  try {
+    return await db.transaction().execute((tx) => replayIn(tx, id, options));
+  } catch (error) {
+    if (error instanceof Malformed) return { outcome: 'unreadable' };
+    if (isOutage(error) || isCollision(error)) throw error;
+    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    await noteFailure(db, id, reason);
+    return { outcome: 'failed', reason };
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+async function replayIn(tx: Transaction<any>, id: string, options: ReplayOptions): Promise<Replay> {
+  const { rows } = await sql<KeptRow>`
+    select consumer, event_id, headers, payload, deliveries, created_at, replayed_at
+    from dead_letter where id = ${id} for update`.execute(tx);
+  const [letter] = rows;
+  if (letter === undefined) return { outcome: 'unknown' };
+  if (letter.replayed_at !== null) return { outcome: 'already_replayed' };
+  const handle = options.handles.get(letter.consumer);
+  if (handle === undefined) return { outcome: 'no_consumer' };
+  const event = readKept(letter);
+  // It is there since the letter is, unless it was purged: whatever is delivered again stays without effect.
+  await sql`insert into inbox (consumer, event_id) values (${letter.consumer}, ${event.id}::uuid)
+    on conflict do nothing`.execute(tx);
+  await handle(tx, [event], { fresh: false });
+  await sql`update dead_letter set replayed_at = now(), deliveries = deliveries + 1 where id = ${id}`.execute(
+    tx,
+  );
+  const { cause, service } = options;
+  await append(tx, {
+    type: 'admin.dead_letter.replayed',
+    tenant_id: null,
+    aggregate: `dead-letter:${id}`,
+    traceparent: cause.traceparent,
+    data: {
+      actor_id: cause.actorId,
+      reason: cause.reason,
+      client_ip: cause.clientIp,
+      user_agent: cause.userAgent,
+      service,
+      letter_id: id,
+      consumer: letter.consumer,
+    },
+  });
+  return { outcome: 'replayed' };
+}
+
+interface KeptRow {
+  readonly consumer: string;
+  readonly event_id: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: Buffer;
   readonly deliveries: number;
   readonly created_at: Date;
   readonly replayed_at: Date | null;
 }
 
-/** Which dead letters to list. */
-export interface DeadLetterFilter {
-  readonly consumer?: string;
-  /** Also those that were replayed. */
-  readonly replayed?: boolean;
-  /** 100 unless given. */
-  readonly limit?: number;
-}
-
-/** Lists the dead letters of a service (the pool's), oldest first. */
-export async function listDeadLetters(pool: Pool, filter: DeadLetterFilter = {}): Promise<DeadLetterRow[]> {
-  const { rows } = await pool.query<Omit<DeadLetterRow, 'payload'> & { payload: Buffer }>(
-    `select id, consumer, event_id, type, subject, headers, payload, reason, deliveries, created_at, replayed_at
-     from dead_letter where ($1::text is null or consumer = $1) and ($2 or replayed_at is null)
-     order by created_at, id limit $3`,
-    [filter.consumer ?? null, filter.replayed ?? false, filter.limit ?? 100],
-  );
-  return rows.map((row) => ({ ...row, payload: row.payload.toString() }));
-}
-
-/** What became of a replay. `unreadable`: no event, so no consumer can take it. `unavailable`: the stream did not take it. */
-export type Replay = 'replayed' | 'already_replayed' | 'unknown' | 'unreadable' | 'unavailable';
-
-const PUBLISH_DEADLINE_MS = 5_000;
-
-/**
- * Puts a dead letter before its consumer again: once, however often it is asked for. The inbox row that stands for it
- * goes, the message is published to its subject under its own event id; consumers that have dealt with it find it in
- * their inbox, and only the one that gave up takes it. Published before the commit: a crash in between leaves the
- * inbox row, which absorbs the message, and the letter, which can be replayed.
- */
-export async function replayDeadLetter(
-  pool: Pool,
-  options: { readonly nc: NatsConnection; readonly id: string },
-): Promise<Replay> {
-  const { nc, id } = options;
-  if (!isUuid(id)) return 'unknown';
-  const client = await pool.connect();
-  let sound = false;
-  try {
-    await client.query('begin');
-    const outcome = await replayIn(client, nc, id);
-    await client.query(outcome === 'replayed' ? 'commit' : 'rollback');
-    sound = true;
-    return outcome;
-  } finally {
-    client.release(!sound);
-  }
-}
-
-async function replayIn(client: PoolClient, nc: NatsConnection, id: string): Promise<Replay> {
-  const { rows } = await client.query<{
-    consumer: string;
-    event_id: string | null;
-    subject: string;
-    headers: Record<string, string>;
-    payload: Buffer;
-    replayed_at: Date | null;
-  }>(
-    `select consumer, event_id, subject, headers, payload, replayed_at from dead_letter where id = $1 for update`,
-    [id],
-  );
-  const [letter] = rows;
-  if (letter === undefined) return 'unknown';
-  if (letter.replayed_at !== null) return 'already_replayed';
-  if (letter.event_id === null) return 'unreadable';
-  await client.query('delete from inbox where consumer = $1 and event_id = $2', [
-    letter.consumer,
-    letter.event_id,
-  ]);
-  await client.query('update dead_letter set replayed_at = now() where id = $1', [id]);
-  return (await publish(nc, id, letter)) ? 'replayed' : 'unavailable';
-}
-
-async function publish(
-  nc: NatsConnection,
-  id: string,
-  letter: { subject: string; headers: Record<string, string>; payload: Buffer },
-): Promise<boolean> {
-  // Under another message id: the stream may still remember the first.
-  const headers = Object.entries({ ...letter.headers, 'Nats-Msg-Id': `${id}.replay` });
-  const lines = headers.map(([key, value]) => `${key}: ${value.replace(/[\r\n]/g, '')}\r\n`);
-  const head = `NATS/1.0\r\n${lines.join('')}\r\n`;
-  const publisher = createPublisher(nc);
-  try {
-    const message = { subject: letter.subject, head, body: letter.payload.toString() };
-    return (await publisher.publish([message], PUBLISH_DEADLINE_MS)).ackedCount === 1;
-  } finally {
-    publisher.close();
-  }
+// The letter stays open and says what stood in its way the last time.
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+async function noteFailure(db: Kysely<any>, id: string, reason: string): Promise<void> {
+  const kept = reason.toWellFormed().replaceAll('\0', '\ufffd').slice(0, 2000);
+  await sql`update dead_letter set reason = ${kept}, deliveries = deliveries + 1
+    where id = ${id} and replayed_at is null`.execute(db);
 }

@@ -34,28 +34,69 @@ export class Malformed extends Error {
 
 /** Reads a message (CloudEvents 1.0, NATS binding, binary mode). @throws Malformed */
 export function readEvent(message: JsMsg): IncomingEvent {
-  const headers = message.headers;
+  const { headers } = message;
   if (headers === undefined) throw new Malformed('the message has no headers');
-  const id = headers.get('ce-id');
-  const type = headers.get('ce-type');
+  return eventOf({
+    header: (name) => headers.get(name),
+    payload: message.data,
+    arrivedAt: message.timestamp,
+    deliveries: message.info.deliveryCount,
+  });
+}
+
+/** A message as a dead letter keeps it. */
+export interface KeptMessage {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: Uint8Array;
+  readonly deliveries: number;
+  readonly created_at: Date;
+}
+
+/** Reads a message that a dead letter kept, as {@link readEvent} would. @throws Malformed */
+export function readKept({
+  headers,
+  payload,
+  deliveries,
+  created_at: createdAt,
+}: KeptMessage): IncomingEvent {
+  const named = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  return eventOf({
+    header: (name) => named.get(name) ?? '',
+    payload,
+    arrivedAt: createdAt.toISOString(),
+    deliveries: deliveries + 1,
+  });
+}
+
+interface Arrived {
+  /** The value of a header, empty when there is none. */
+  readonly header: (name: string) => string;
+  readonly payload: Uint8Array;
+  readonly arrivedAt: string;
+  readonly deliveries: number;
+}
+
+function eventOf({ header, payload, arrivedAt, deliveries }: Arrived): IncomingEvent {
+  const id = header('ce-id');
+  const type = header('ce-type');
   if (!isUuid(id)) throw new Malformed('ce-id is not a UUID');
   if (type === '') throw new Malformed('ce-type is missing');
-  const json = Buffer.from(message.data).toString();
+  const json = Buffer.from(payload).toString();
   const data = parseObject(json);
-  const tenantId = headers.get('ce-tenantid');
-  const traceparent = headers.get('traceparent') || headers.get('ce-traceparent');
+  const tenantId = header('ce-tenantid');
+  const traceparent = header('traceparent') || header('ce-traceparent');
   return {
     id: id.toLowerCase(),
     type,
-    source: headers.get('ce-source'),
-    time: headers.get('ce-time') || message.timestamp,
+    source: header('ce-source'),
+    time: header('ce-time') || arrivedAt,
     tenantId: tenantId === '' ? null : tenantId,
     traceparent: traceparent === '' ? null : traceparent,
-    subject: headers.get('ce-subject'),
-    sequence: Number(headers.get('ce-sequence')) || 0,
+    subject: header('ce-subject'),
+    sequence: Number(header('ce-sequence')) || 0,
     data,
     json,
-    deliveries: message.info.deliveryCount,
+    deliveries,
   };
 }
 

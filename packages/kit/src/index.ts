@@ -1,5 +1,5 @@
 export { changedKeys } from './announce-keys.ts';
-export { addressKey, cidrMatcher } from './client-address.ts';
+export { addressKey, addressKeysOf, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';
 export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
 export { type BatchFacts, type ConsumerDefinition, consumer, type IncomingEvent } from './consume.ts';
@@ -73,4 +73,5 @@ export {
   serviceNames,
 } from './service.ts';
 export { type BaseConfig, baseSettings } from './settings.ts';
+export { settingsInForce, settingsOfOneProcess } from './settings-in-force.ts';
 export { clientPropagates, traceIdOf } from './trace.ts';

@@ -107,6 +107,19 @@ function eventMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) 
       'Events published long ago that audit did not have, and got again.',
       ['service'],
     ),
+    auditCheckpointAge: gauge(
+      'audit_checkpoint_age_seconds',
+      'Age of the newest checkpoint of the audit trail.',
+    ),
+    auditCheckpointFailures: counter(
+      'audit_checkpoint_failures_total',
+      'Checkpoints that could not be made or handed over: sign, file, url.',
+      ['sink'],
+    ),
+    auditFaultsOpen: gauge(
+      'audit_chain_faults_open',
+      'Checkpoints kept outside that the audit trail is not the one of, not yet acknowledged.',
+    ),
     auditLag: histogram('audit_lag_seconds', 'From the commit of a change to its audit row.', []),
     jobRuns: counter('job_runs_total', 'Runs of background jobs.', ['job', 'result']),
   };

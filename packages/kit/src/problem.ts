@@ -147,6 +147,21 @@ export const problems = {
     'A rotation is under way',
     'Wait until the next key signs; keys list shows when.',
   ),
+  already_replayed: kind(
+    409,
+    'The dead letter was replayed before',
+    'Nothing is to be done: its consumer has taken it.',
+  ),
+  unreadable: kind(
+    409,
+    'The dead letter cannot be given to a consumer',
+    'It is no event, or this release has no consumer of that name; the detail says which.',
+  ),
+  replay_failed: kind(
+    409,
+    'The consumer refused the dead letter again',
+    'The detail says why; mend that first.',
+  ),
   payload_too_large: kind(413, 'The body is too large', 'Send less than the limit.'),
   uri_too_long: kind(414, 'The address is too long', 'Send fewer or shorter parameters.'),
   unsupported_media_type: kind(

@@ -11,6 +11,7 @@ import { confirmRecorded } from './confirm.ts';
 import { type RunningConsumer, startConsumer } from './consume.ts';
 import { type Database, openDatabase } from './database.ts';
 import { isConnectivityError } from './database-error.ts';
+import { deadLetterAnswers } from './dead-letter-answers.ts';
 import { watchDependencies } from './dependencies.ts';
 import { probeBus, probeDatabase } from './health.ts';
 import { createApp } from './http.ts';
@@ -22,7 +23,15 @@ import { mountAnswers, mountRoutes } from './mount.ts';
 import { openApiPaths } from './openapi.ts';
 import { createPeers, type Peers } from './peers.ts';
 import { mountProbes, readinessFaults } from './probes.ts';
-import { documentOf, healthOf, recordedEvents, sessionStatus, verificationKeys } from './questions.ts';
+import {
+  documentOf,
+  healthOf,
+  recordedEvents,
+  type SettingInForce,
+  sessionStatus,
+  settingsOf,
+  verificationKeys,
+} from './questions.ts';
 import { createRelay, type Relay } from './relay.ts';
 import { createRevocationFeed, type RevocationFeed } from './revocation-feed.ts';
 import { openSecrets, type Secrets } from './secrets.ts';
@@ -35,6 +44,7 @@ import {
   serviceNames,
 } from './service.ts';
 import { type BaseConfig, baseSettings } from './settings.ts';
+import { settingsInForce } from './settings-in-force.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 
 /** Where a process stands; everything but health answers 503 unless it is `serving`. */
@@ -43,6 +53,8 @@ export type Phase = 'starting' | 'serving' | 'draining';
 /** What the services of one process share. */
 interface Process {
   readonly config: BaseConfig;
+  /** The settings as administrators may see them. */
+  readonly inForce: readonly SettingInForce[];
   /** Names no service yet: each service's log does. */
   readonly rootLog: Log;
   readonly log: Log;
@@ -80,6 +92,8 @@ export interface RunOptions {
 /** The settings of a process, and what is odd about them without being wrong. */
 export interface ReadSettings {
   readonly config: BaseConfig;
+  /** The same without what is secret, for administrators. */
+  readonly inForce: readonly SettingInForce[];
   readonly warnings: readonly string[];
 }
 
@@ -89,7 +103,7 @@ export interface ReadSettings {
  */
 export function readSettings(services: readonly Service[], given?: RunOptions['env']): ReadSettings {
   const settings: Settings = Object.assign({}, baseSettings, ...services.map((service) => service.settings));
-  const { env, warnings } = withConfigFile(given ?? process.env, {
+  const { env, fromFile, warnings } = withConfigFile(given ?? process.env, {
     settings,
     complete: serviceNames.every((name) => services.some((service) => service.name === name)),
     // Who gives an environment means that and nothing else.
@@ -103,7 +117,7 @@ export function readSettings(services: readonly Service[], given?: RunOptions['e
     ...services.flatMap((service) => service.check(config as never)),
   ];
   if (faults.length > 0) throw new ConfigError(faults);
-  return { config, warnings };
+  return { config, inForce: settingsInForce(settings, { env, fromFile }), warnings };
 }
 
 /** The settings alone. @throws ConfigError with every fault. */
@@ -115,8 +129,9 @@ export const configOf = (services: readonly Service[], env?: RunOptions['env']):
  * migrate, open what needs the database, serve; the bus may come at any time.
  */
 export async function run(services: readonly Service[], options: RunOptions = {}): Promise<Running> {
-  const { config, warnings } = readSettings(services, options.env);
-  const shared = openProcess(services, config, options.log);
+  const read = readSettings(services, options.env);
+  const { config, warnings } = read;
+  const shared = openProcess(services, read, options.log);
   for (const warning of warnings) shared.log.warn({ warning }, 'about the configuration file');
   const edge = services.some((service) => service.name === 'gateway');
   let phase: Phase = 'starting';
@@ -174,7 +189,11 @@ function busLoginFaults({ NATS_CREDS: creds }: BaseConfig, services: readonly Se
   return existsSync(file) ? [] : [`NATS_CREDS names ${file}, which is not there`];
 }
 
-function openProcess(services: readonly Service[], config: BaseConfig, given: Log | undefined): Process {
+function openProcess(
+  services: readonly Service[],
+  { config, inForce }: ReadSettings,
+  given: Log | undefined,
+): Process {
   const names = services.map(({ name }) => name);
   const name = processNameOf(services);
   const rootLog =
@@ -208,7 +227,7 @@ function openProcess(services: readonly Service[], config: BaseConfig, given: Lo
     feed,
     log,
   });
-  return { config, rootLog, log, metrics, secrets, bus, feed, peers, verifier };
+  return { config, inForce, rootLog, log, metrics, secrets, bus, feed, peers, verifier };
 }
 
 // A session's entry counts while an access token may live, a key's while a verifier may still hold the old JWKS.
@@ -259,6 +278,10 @@ function mountMember(
     answer(documentOf(service.name), () => async () => ({
       paths: openApiPaths(service.name, service.routes),
     })),
+    answer(settingsOf(service.name), () => async () => ({
+      settings: shared.inForce.filter(({ name }) => name in baseSettings || name in service.settings),
+    })),
+    ...deadLetterAnswers(service.name, service.consumers),
   ];
   mountRoutes(on.app, service.routes, opened.ctx, shared.verifier);
   mountAnswers(on.inner, [...service.answers, ...own], opened.ctx);

@@ -30,8 +30,16 @@ interface BusUse {
  * against the events that the sources append.
  */
 const uses: Readonly<Record<Exclude<BusService, 'all-in-one'>, BusUse>> = {
-  gateway: { publishes: ['security.rate_limited', 'security.rate_limit_store'] },
-  auth: { publishes: ['auth.>', 'admin.tenant.>', 'admin.user.>', 'security.rate_limited'] },
+  gateway: { publishes: ['security.rate_limited', 'security.rate_limit_store', 'admin.rate_limit.reset'] },
+  auth: {
+    publishes: [
+      'auth.>',
+      'admin.tenant.>',
+      'admin.user.>',
+      'admin.rate_limit.reset',
+      'security.rate_limited',
+    ],
+  },
   token: {
     publishes: [
       'session.>',
@@ -47,6 +55,9 @@ const uses: Readonly<Record<Exclude<BusService, 'all-in-one'>, BusUse>> = {
   'nats-identity': { publishes: ['natsid.>'] },
 };
 
+/** Events that the kit writes for every service: whoever owns a dead letter tells of its replay. */
+export const busSubjectsOfAll = ['admin.dead_letter.replayed'] as const;
+
 /** Whether a process of that name may make the streams of the bus. */
 export function managesBusStreams(service: BusService): boolean {
   return service === 'all-in-one' || uses[service].managesStreams === true;
@@ -58,7 +69,7 @@ export const busInboxPrefix = (service: string): string => `_INBOX_${service}`;
 /** Subjects of events and feed that a process of that name may publish. */
 export function busSubjects(service: BusService): string[] {
   const of = service === 'all-in-one' ? Object.values(uses) : [uses[service]];
-  return [...new Set(of.flatMap(({ publishes }) => publishes))].sort();
+  return [...new Set([...busSubjectsOfAll, ...of.flatMap(({ publishes }) => publishes)])].sort();
 }
 
 /** What a process of that name may do on the bus: all that it needs, and nothing else. */

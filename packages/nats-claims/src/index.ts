@@ -4,6 +4,7 @@ export {
   busInboxPrefix,
   busServices,
   busSubjects,
+  busSubjectsOfAll,
   busTemplate,
   eventStream,
   heartbeatSubject,

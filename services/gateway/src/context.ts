@@ -1,4 +1,4 @@
-import type { ConfigOf, Context, RateLimitStore } from '@gatehouse/kit';
+import { type ConfigOf, type Context, type RateLimitStore, routesOf } from '@gatehouse/kit';
 import type { GatewayDatabase } from '@gatehouse/schema';
 import type { LimitEvents } from './limit-events.ts';
 import type { gatewaySettings } from './settings.ts';
@@ -14,3 +14,5 @@ export type GatewayBase = Context<ConfigOf<typeof gatewaySettings>, GatewayDatab
 
 /** The context of the gateway. */
 export type GatewayContext = GatewayBase & GatewayOwn;
+
+export const route = routesOf<GatewayContext>();

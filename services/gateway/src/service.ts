@@ -7,9 +7,14 @@ import { edgePath } from './edge-path.ts';
 import { mountHealth, probeCache } from './health.ts';
 import { createLimitEvents } from './limit-events.ts';
 import { useLimits } from './limits.ts';
+import { listDeadLetters } from './list-dead-letters.ts';
 import { useProxy } from './proxy.ts';
+import { replayDeadLetter } from './replay-dead-letter.ts';
+import { resetRateLimit } from './reset-rate-limit.ts';
 import { useSecurityHeaders } from './security-headers.ts';
 import { gatewaySettings, originFaults } from './settings.ts';
+import { showDeadLetter } from './show-dead-letter.ts';
+import { showSettings } from './show-settings.ts';
 import { writeLimitEvents } from './write-limit-events.ts';
 
 /** How long the start waits for Redis: without it the limits begin in memory. */
@@ -23,7 +28,7 @@ export const gateway = defineService({
   name: 'gateway',
   settings: gatewaySettings,
   check: (config) => originFaults(config.CORS_ORIGINS),
-  routes: [],
+  routes: [listDeadLetters, showDeadLetter, replayDeadLetter, resetRateLimit, showSettings],
   open: async (ctx: GatewayBase): Promise<GatewayOwn> => {
     const limitEvents = createLimitEvents({
       log: ctx.log,

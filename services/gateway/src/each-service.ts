@@ -1,0 +1,48 @@
+import { type PeerError, type Problem, retryLater, serviceNames } from '@gatehouse/kit';
+import Type from 'typebox';
+import type { GatewayContext } from './context.ts';
+
+/** The name of a service, as a filter. */
+export const ServiceFilter = Type.Union(
+  serviceNames.map((name) => Type.Literal(name)),
+  { description: 'Only of this service.' },
+);
+
+/** Services that did not answer: what is theirs is missing from the rest, and said so. */
+export const Unreachable = Type.Array(Type.String(), {
+  description: 'Services that did not answer; what they have is missing here.',
+});
+
+/** What the services said, and which of them said nothing. */
+export interface Heard<T> {
+  readonly answers: readonly { readonly service: string; readonly answer: T }[];
+  readonly unreachable: readonly string[];
+}
+
+/** Asks every service, or the one named, at the same time. */
+export async function askEach<T>(
+  ctx: Pick<GatewayContext, 'peer' | 'log'>,
+  only: string | undefined,
+  ask: (service: string) => Promise<T>,
+): Promise<Heard<T>> {
+  const services = only === undefined ? ctx.peer.services : [only];
+  const unreachable: string[] = [];
+  const answers = await Promise.all(
+    services.map(async (service) => {
+      try {
+        return [{ service, answer: await ask(service) }];
+      } catch (err) {
+        ctx.log.warn({ err, service }, 'a service did not answer the gateway');
+        unreachable.push(service);
+        return [];
+      }
+    }),
+  );
+  return { answers: answers.flat(), unreachable: unreachable.toSorted() };
+}
+
+/** The problem of services that did not answer. */
+export function silent(services: readonly string[], cause?: PeerError): Problem {
+  const why = cause?.status === undefined ? 'did not answer' : `answered ${cause.status}`;
+  return retryLater('upstream_unavailable', 1, { detail: `${services.join(', ')} ${why}.` });
+}

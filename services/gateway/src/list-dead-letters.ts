@@ -1,0 +1,62 @@
+import { page, pageOf, pageQuery, questions, readPage } from '@gatehouse/kit';
+import Type from 'typebox';
+import { route } from './context.ts';
+import { DeadLetterItem } from './dead-letter.ts';
+import { askEach, ServiceFilter, Unreachable } from './each-service.ts';
+
+const states = { false: 'open', true: 'replayed', any: 'all' } as const;
+
+const Query = Type.Object(
+  {
+    service: Type.Optional(ServiceFilter),
+    consumer: Type.Optional(Type.String({ pattern: '^[a-z0-9-]{1,100}$' })),
+    replayed: Type.Optional(
+      Type.Union([Type.Literal('false'), Type.Literal('true'), Type.Literal('any')], {
+        description: 'Those that wait (false, the default), those that were replayed, or any.',
+      }),
+    ),
+    ...pageQuery,
+  },
+  { additionalProperties: false },
+);
+
+/** Dead letters of all services, newest first: each page is the newest of what every service has behind the cursor. */
+export const listDeadLetters = route({
+  method: 'GET',
+  path: '/api/admin/dead-letters',
+  access: 'platform.read',
+  summary: 'Events that a consumer gave up on, newest first',
+  query: Query,
+  answer: Type.Object({ ...pageOf(DeadLetterItem).properties, unreachable: Unreachable }),
+  problems: ['bad_cursor'],
+  run:
+    (ctx) =>
+    async ({ query }) => {
+      const { service: only, consumer, replayed = 'false' } = query;
+      const binding = { list: 'gateway.dead-letters', filters: { only, consumer, replayed } };
+      const request = readPage(ctx.secrets.cursorKey, query, binding);
+      const [createdAt, id] = request.after ?? [];
+      const asked = {
+        consumer: consumer ?? null,
+        state: states[replayed],
+        before: request.after === undefined ? null : { created_at: String(createdAt), id: String(id) },
+        limit: request.limit + 1,
+      };
+      const { answers, unreachable } = await askEach(ctx, only, (service) =>
+        ctx.peer.ask(questions.deadLettersOf(service), asked),
+      );
+      const rows = answers
+        .flatMap(({ service, answer }) => answer.items.map((letter) => ({ service, ...letter })))
+        .sort((a, b) => (orderOf(a) < orderOf(b) ? 1 : -1));
+      const listed = page(ctx.secrets.cursorKey, rows, {
+        ...request,
+        binding,
+        position: (row) => [row.created_at, row.id],
+        item: (row) => row,
+      });
+      return { ...listed, unreachable: [...unreachable] };
+    },
+});
+
+// Times of one form and length: their order as texts is the order in time.
+const orderOf = (row: { created_at: string; id: string }): string => `${row.created_at} ${row.id}`;
