@@ -6,6 +6,7 @@ export {
   NoteError,
   type NoteSigner,
   type NoteVerifier,
+  notesIn,
   openNote,
   parseVerifierKey,
   signNote,

@@ -88,3 +88,11 @@ export function openNote(note: string, verifiers: readonly NoteVerifier[]): stri
   if (!good) throw new NoteError('no signature of a known key');
   return text;
 }
+
+/**
+ * The signed notes of a text that holds several, one below another with empty lines between them. What is no note (the
+ * torn end of a file) is passed over; whether one is signed well is for `openNote` to say.
+ */
+export function notesIn(text: string): string[] {
+  return text.match(/^(?:[^\n]+\n)+\n(?:— [^\n]+\n)+/gm) ?? [];
+}

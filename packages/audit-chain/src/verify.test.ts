@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type Content, contentHash, genesis, type Head, nextHead, personalDigest } from './chain.ts';
 import { headEntry, openCheckpoint, parseHeadEntry, signCheckpoint } from './checkpoint.ts';
 import { GrowingTree, leafHash } from './merkle.ts';
-import { openNote, parseVerifierKey, signNote, verifierKeyOf } from './note.ts';
+import { notesIn, openNote, parseVerifierKey, signNote, verifierKeyOf } from './note.ts';
 import { type ChainFault, ChainFollower, followChain, headsFault, type StoredRecord } from './verify.ts';
 
 const chain = randomUUID();
@@ -231,6 +231,17 @@ describe('a signed note', () => {
     expect(() => openNote(note.replace('two', 'six'), [known])).toThrow('is not good');
     for (const broken of ['', 'one\n', note.slice(0, -1), note.replace('—', '-'), `${note}x\n`])
       expect(() => openNote(broken, [known])).toThrow();
+  });
+
+  it('is found among others in one file, also below one that was torn off', () => {
+    const ours = keyOf('a.example');
+    const [one, two, three] = ['one\n', 'two\nlines\n', 'three\n'].map((text) => signNote(text, ours));
+    expect(notesIn(`${one}\n${two}`)).toEqual([one, two]);
+    for (let length = 0; length < (one as string).length; length += 1) {
+      const notes = notesIn(`${one?.slice(0, length)}\n\n${two}\n${three}`);
+      expect(notes.slice(-2)).toEqual([two, three]);
+    }
+    expect(notesIn('')).toEqual([]);
   });
 
   it('has the form of C2SP: name, key id of four bytes, Ed25519', () => {

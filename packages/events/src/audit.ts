@@ -56,6 +56,15 @@ export const auditEvents = [
       outcome: 'failure',
       summary: 'The audit trail is not the one that a checkpoint kept outside vouches for.',
     },
-    { cause: Type.String(), detail: Type.String() },
+    { cause: Type.String({ description: 'rolled_back or forked' }), detail: Type.String() },
+  ),
+  event(
+    'audit.chain.fault_acknowledged',
+    {
+      severity: 'critical',
+      outcome: 'success',
+      summary: 'Somebody let checkpoints be signed on top of a trail that is not the one vouched for.',
+    },
+    { ...administered, fault_id: Type.String(), cause: Type.String(), detail: Type.String() },
   ),
 ] as const;
