@@ -12,4 +12,5 @@ export {
   signNote,
   verifierKeyOf,
 } from './note.ts';
+export { type LogPart, LogPruner, LogReader, logPartText, parseLogPart } from './pruned-log.ts';
 export { type ChainFault, ChainFollower, followChain, headsFault, type StoredRecord } from './verify.ts';

@@ -12,6 +12,9 @@ const sha256 = (...parts: readonly Uint8Array[]): Buffer => {
 /** Hash of a leaf (RFC 6962 §2.1). */
 export const leafHash = (entry: Uint8Array): Buffer => sha256(LEAF, entry);
 
+/** Hash of a node above two (RFC 6962 §2.1). */
+export const nodeHash = (left: Uint8Array, right: Uint8Array): Buffer => sha256(NODE, left, right);
+
 /**
  * A Merkle tree (RFC 6962) that only grows: it holds the roots of its complete subtrees, at most 64 hashes, and never
  * its leaves. `state` is what must be kept to go on later.
