@@ -1,8 +1,9 @@
-import { may, type Principal, Problem, Reason, reasonOf, Uuid } from '@gatehouse/kit';
+import { may, type Principal, Problem, Reason, reasonOf, tenantScope, Uuid } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type, { type Static } from 'typebox';
 import { route, type TokenContext } from './context.ts';
 import { causeOf } from './own-sessions.ts';
+import { reaches } from './reach.ts';
 import {
   type Cause,
   endSessions,
@@ -31,10 +32,10 @@ export const adminRevokeAll = route({
   access: 'sessions.revoke',
   summary: 'End the sessions of a user, a tenant or everybody',
   description:
-    'An administrator of a tenant reaches that tenant only; everybody needs a platform administrator. The session of the request ends too, unless keep_own is true.',
+    'An administrator of a tenant reaches that tenant only, everybody needs a platform administrator, and nobody ends the sessions of one user whose role is above their own. The session of the request ends too, unless keep_own is true.',
   body: Body,
   answer: Type.Object({ count: Type.Integer() }),
-  problems: ['reason_required', 'forbidden', 'not_found', 'database_unavailable'],
+  problems: ['reason_required', 'forbidden', 'role_too_high', 'not_found', 'database_unavailable'],
   run: (ctx) => async (call) => {
     const cause = causeOf(call, reasonOf(call.body));
     const target = await targetOf(ctx, call.principal, call.body);
@@ -52,16 +53,17 @@ async function targetOf(
   const everywhere = may(principal, 'tenants.all');
   const tenantId = asked.tenant_id?.toLowerCase();
   // What is outside of one's tenant does not exist: 404, as for an id that nobody has.
-  if (tenantId !== undefined && !everywhere && tenantId !== principal.tenantId)
+  if (tenantId !== undefined && !everywhere && tenantId !== tenantScope(principal))
     throw new Problem('not_found');
   if (asked.user_id !== undefined) {
     const user = await ctx.db
       .selectFrom('subject')
-      .select(['user_id', 'tenant_id'])
+      .select(['user_id', 'tenant_id', 'roles'])
       .where('user_id', '=', asked.user_id)
       .executeTakeFirst();
-    const reachable = everywhere ? (tenantId ?? user?.tenant_id) : principal.tenantId;
+    const reachable = everywhere ? (tenantId ?? user?.tenant_id) : tenantScope(principal);
     if (user === undefined || user.tenant_id !== reachable) throw new Problem('not_found');
+    if (!reaches(principal, user)) throw new Problem('role_too_high');
     return { scope: { of: 'user', userId: user.user_id }, tenantId: user.tenant_id };
   }
   if (tenantId === undefined) {

@@ -1,7 +1,9 @@
-import { sql } from 'kysely';
-import type { TokenContext, TokenJob } from './context.ts';
+import type { TokenDatabase } from '@gatehouse/schema';
+import { type Kysely, sql } from 'kysely';
+import type { TokenJob } from './context.ts';
 
-const ROWS_PER_BATCH = 2_000;
+/** Rows of one statement of the job. */
+export const ROWS_PER_BATCH = 2_000;
 /** The job's lock is a transaction, which Postgres ends after 30 idle seconds. */
 const BUDGET_MS = 15_000;
 
@@ -17,17 +19,22 @@ export const purge: TokenJob = {
   run: async (ctx) => {
     const until = performance.now() + BUDGET_MS;
     for (const table of ['refresh_token', 'session'] as const) {
-      while (performance.now() < until && (await purgeBatch(ctx, table)) === ROWS_PER_BATCH);
+      while (performance.now() < until && (await purgeBatch(ctx.db, table)) === ROWS_PER_BATCH);
     }
   },
 };
 
-async function purgeBatch(ctx: TokenContext, table: 'refresh_token' | 'session'): Promise<number> {
+/** Removes one batch and says how many rows that were; rows that somebody else is removing are left to them. */
+export async function purgeBatch(
+  db: Kysely<TokenDatabase>,
+  table: 'refresh_token' | 'session',
+  rows = ROWS_PER_BATCH,
+): Promise<number> {
   const from = sql.table(table);
   const { numAffectedRows = 0n } = await sql`
     delete from ${from} where ctid = any(array(
-      select ctid from ${from} where expires_at < now() - interval '1 day' limit ${ROWS_PER_BATCH}))`.execute(
-    ctx.db,
+      select ctid from ${from} where expires_at < now() - interval '1 day' limit ${rows} for update skip locked))`.execute(
+    db,
   );
   return Number(numAffectedRows);
 }

@@ -1,7 +1,10 @@
 import { defineService } from '@gatehouse/kit';
 import type { TokenDatabase } from '@gatehouse/schema';
 import { openAccessTokens } from './access-token.ts';
+import { adminEndSession } from './admin-end-session.ts';
+import { adminListSessions } from './admin-list-sessions.ts';
 import { adminRevokeAll } from './admin-revoke-all.ts';
+import { clearExpired } from './clear-expired.ts';
 import type { TokenContext, TokenParts } from './context.ts';
 import { countSessions } from './count-sessions.ts';
 import { endOtherSessions } from './end-other-sessions.ts';
@@ -40,7 +43,10 @@ export const token = defineService<typeof tokenSettings, TokenDatabase, TokenPar
     listSessions,
     endSession,
     endOtherSessions,
+    adminListSessions,
+    adminEndSession,
     adminRevokeAll,
+    clearExpired,
     listKeys,
     rotateKeys,
     revokeKey,
