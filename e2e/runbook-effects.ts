@@ -1,0 +1,178 @@
+import { eventually } from '@gatehouse/kit/testing';
+import { expect } from 'vitest';
+import type { Person, Platform } from './platform.ts';
+import type { Ran } from './run-gatehouse.ts';
+
+/** What a command of the page was run in. */
+export interface Scene {
+  readonly platform: Platform;
+  /** As it was run, placeholders filled. */
+  readonly command: string;
+  readonly out: string;
+  /** Whom its placeholders named. */
+  readonly person: Person;
+  /** Runs a line of the shell as the page's commands are run. */
+  shell(line: string): Promise<Ran>;
+}
+
+interface Effect {
+  /** Makes it possible to see the effect. */
+  readonly before?: (scene: Omit<Scene, 'out'>) => Promise<unknown>;
+  readonly after: (scene: Scene) => unknown;
+}
+
+const says = (pattern: RegExp): Effect => ({ after: ({ out }) => expect(out).toMatch(pattern) });
+
+const option = (command: string, name: string): string =>
+  new RegExp(`--${name} (?:"([^"]*)"|(\\S+))`).exec(command)?.slice(1).find(Boolean) ?? '';
+
+async function userOf({ platform, person }: Omit<Scene, 'out'>) {
+  const token = await platform.adminToken();
+  return (await platform.api.get(`/api/admin/users/${person.user_id}`, { token })).body;
+}
+
+const login = ({ platform, person }: Omit<Scene, 'out'>, password = person.password) =>
+  platform.api.post('/api/auth/login', { email: person.email, password, tenant_id: person.tenant_id });
+
+const refresh = ({ platform, person }: Omit<Scene, 'out'>) =>
+  platform.api.post('/api/auth/refresh', { refresh_token: person.refresh_token });
+
+async function lockOut(scene: Omit<Scene, 'out'>): Promise<void> {
+  for (let attempt = 0; attempt < 6; attempt += 1) await login(scene, 'WrongPassword123');
+  expect((await login(scene)).status).toBe(423);
+}
+
+async function administratively(scene: Omit<Scene, 'out'>, verb: string, more = {}): Promise<void> {
+  const token = await scene.platform.adminToken();
+  const path = `/api/admin/users/${scene.person.user_id}/${verb}`;
+  const answer = await scene.platform.api.post(path, { reason: 'test', ...more }, { token });
+  expect(answer.status, answer.text).toBe(200);
+}
+
+const signsIn: Effect['after'] = async (scene) => expect((await login(scene)).status).toBe(200);
+const isLocked: Effect['after'] = async (scene) => {
+  expect((await userOf(scene)).status).toBe('locked');
+  expect((await login(scene)).status).toBe(401);
+  expect((await refresh(scene)).status).toBe(401);
+};
+const sessionsEnded: Effect['after'] = async (scene) => expect((await refresh(scene)).status).toBe(401);
+
+async function ring(scene: Omit<Scene, 'out'>) {
+  const ran = await scene.shell('gatehouse --json keys encryption status');
+  return JSON.parse(ran.out).keys as { id: string; state: string; records: number }[];
+}
+
+const migrations = async (scene: Omit<Scene, 'out'>, state: string): Promise<number> => {
+  const { out } = await scene.shell('gatehouse --json migrate status');
+  return (JSON.parse(out) as { state: string }[]).filter((one) => one.state === state).length;
+};
+const allApplied: Effect['after'] = async (scene) => expect(await migrations(scene, 'pending')).toBe(0);
+const oneDown: Effect['before'] = async ({ shell }) =>
+  expect((await shell('gatehouse migrate down --yes')).code).toBe(0);
+
+/**
+ * What each command must bring about, by how it begins; the longest that fits counts. A command of the page that is not
+ * here fails its test: exit code 0 alone says little.
+ */
+export const effects: Readonly<Record<string, Effect>> = {
+  'openssl rand -base64 32': says(/^[A-Za-z0-9+/]{43}=\n$/),
+  'node services/all-in-one/src/main.ts --check-config': says(/./),
+  'gatehouse keys encryption status': says(/k1[\s\S]*k2/),
+  'gatehouse keys encryption rotate': {
+    after: async (scene) =>
+      expect(await ring(scene)).toEqual(
+        expect.arrayContaining([expect.objectContaining({ id: 'k2', state: 'primary' })]),
+      ),
+  },
+  'gatehouse keys encryption reencrypt': {
+    after: (scene) =>
+      eventually(async () => {
+        const old = (await ring(scene)).find(({ id }) => id === 'k1');
+        expect(old).toMatchObject({ state: 'drained', records: 0 });
+      }, 60_000),
+  },
+  'gatehouse keys encryption destroy': {
+    after: async (scene) =>
+      expect((await ring(scene)).find(({ id }) => id === 'k1')?.state).toBe('destroyed'),
+  },
+  'gatehouse keys list': says(/current/),
+  'gatehouse keys rotate': says(/signs from/),
+
+  'gatehouse migrate up': { before: oneDown, after: allApplied },
+  'gatehouse migrate up-by-one': { before: oneDown, after: allApplied },
+  'gatehouse migrate down': { after: async (scene) => expect(await migrations(scene, 'pending')).toBe(1) },
+  'gatehouse migrate down-to': { after: async (scene) => expect(await migrations(scene, 'applied')).toBe(1) },
+  'gatehouse migrate status': says(/0001-\S+\s+applied/),
+  'gatehouse migrate version': says(/^\d{4}-/),
+
+  'gatehouse cluster get': says(/public_key|servers/),
+  'gatehouse cluster health': says(/healthy/),
+  'gatehouse cluster sync': says(/in sync/),
+  'gatehouse cluster accounts': says(/proven|SYS/),
+  'gatehouse cluster diff': says(/./),
+  'gatehouse account create': says(/orders/),
+  'gatehouse user create': says(/shop/),
+  'gatehouse user creds': {
+    after: async ({ shell }) =>
+      expect((await shell('stat -c %a shop.creds && grep -c "BEGIN NATS USER JWT" shop.creds')).out).toBe(
+        '600\n1\n',
+      ),
+  },
+
+  'gatehouse admin user list': {
+    before: (scene) => administratively(scene, 'role', { role: option(scene.command, 'role') }),
+    after: ({ out, person }) => expect(out).toContain(person.email),
+  },
+  'gatehouse admin user set-role': {
+    after: async (scene) => {
+      const role = option(scene.command, 'role');
+      expect((await userOf(scene)).role).toBe(role);
+      const shown = await scene.shell(`gatehouse admin user show --id ${scene.person.user_id}`);
+      expect(shown.out).toContain(role);
+    },
+  },
+  'gatehouse admin user lock': { after: isLocked },
+  'gatehouse admin user unlock': { before: lockOut, after: signsIn },
+  'gatehouse admin user activate': { before: (scene) => administratively(scene, 'disable'), after: signsIn },
+  'gatehouse admin user revoke-sessions': { after: sessionsEnded },
+  'gatehouse admin sessions revoke-all': {
+    after: async (scene) => {
+      if (!scene.command.includes('--dry-run')) return expect((await refresh(scene)).status).toBe(401);
+      expect(scene.out).toMatch(/^\d+ would end/);
+      expect((await refresh(scene)).status).toBe(200);
+    },
+  },
+
+  'curl -fsS -X POST http://localhost:8080/api/admin/users/<user-id>/lock': { after: isLocked },
+  'curl -fsS http://localhost:8080/api/auth/register': says(/"user_id"/),
+  'curl -fsS http://localhost:8080/api/auth/login': says(/"access_token"/),
+  'curl -fsS http://localhost:8080/api/auth/refresh': {
+    after: async (scene) => {
+      expect(scene.out).toMatch(/"refresh_token"/);
+      expect(scene.out).not.toContain(scene.person.refresh_token);
+    },
+  },
+  'curl -fsS -H "authorization: Bearer $ADMIN_TOKEN"': says(/"items":\[/),
+  'curl -fsS http://localhost:8080/.well-known/jwks.json': says(/"kid"/),
+  'curl -s http://localhost:8222/': says(/"server_id"/),
+  'curl -s http://localhost:8080/health': says(/"status": ?"(?:healthy|degraded)"/),
+  'curl -s http://localhost:8080/metrics': says(/^(?:# HELP )?\w+/),
+  'curl -fsS http://localhost:8080/metrics': says(/^auth_http_requests_total/m),
+  'curl -fsS -H "x-metrics-secret: $METRICS_GUARD_SECRET"': says(/^auth_http_requests_total/m),
+  'curl -s -o /dev/null -w "%{http_code}"': says(/^200$/),
+  'curl -fsS -o /dev/null': says(/^$/),
+  'curl -fsS http://localhost:8080/': says(/./),
+  'curl -f http://localhost:8080/ready': says(/./),
+  'curl -s http://localhost:8080/healthz': says(/ok/),
+  'curl -v http://localhost:8080/health/live': says(/./),
+};
+
+/** Settings before a command are no part of what it is. */
+const bare = (command: string): string => command.replace(/^(?:[A-Z][A-Z0-9_]*=\S+ )+/, '');
+
+/** The effect of a command of the page, as it is written there. */
+export function effectOf(command: string): Effect | undefined {
+  const begins = Object.keys(effects).filter((begin) => bare(command).startsWith(begin));
+  const longest = begins.toSorted((a, b) => b.length - a.length)[0];
+  return longest === undefined ? undefined : effects[longest];
+}

@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { repositoryRoot } from '@gatehouse/embedded';
+import { type TestDatabase, testDatabase } from '@gatehouse/kit/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newPerson, type Person, type Platform, startPlatform } from './platform.ts';
+import { gatehouseFor, type Ran } from './run-gatehouse.ts';
+import { effectOf, type Scene } from './runbook-effects.ts';
+import { type GuideRow, guideRows } from './runbook-page.ts';
+
+// docs/runbook.md, "From the guides": every command of the page, read from the page, against a real installation.
+const rows = guideRows();
+let platform: Platform;
+/** What `migrate` works on: undoing the platform's own migrations would end everything else. */
+let scratch: TestDatabase;
+let cluster: string;
+let env: Record<string, string>;
+const gatehouse = gatehouseFor(() => platform);
+
+const key = (id: string) => `${id}:${randomBytes(32).toString('base64url')}`;
+
+beforeAll(async () => {
+  const ENCRYPTION_KEYS = `${key('k1')},${key('k2')}`;
+  [platform, scratch] = await Promise.all([
+    startPlatform({ natsMonitor: true, env: { ENCRYPTION_KEYS } }),
+    testDatabase(),
+  ]);
+  const bin = join(gatehouse.home, 'bin');
+  mkdirSync(bin);
+  const main = join(repositoryRoot, 'packages/cli/src/main.ts');
+  writeFileSync(join(bin, 'gatehouse'), `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`, {
+    mode: 0o755,
+  });
+  env = {
+    ...platform.env,
+    PATH: `${bin}:${process.env.PATH}`,
+    HOME: gatehouse.home,
+    NODE_COMPILE_CACHE: join(repositoryRoot, '.local/compile-cache'),
+    GATEHOUSE_URL: platform.url,
+    GATEHOUSE_SESSION_FILE: gatehouse.sessions,
+    ADMIN_TOKEN: await platform.adminToken(),
+  };
+  await signedIn();
+  [{ name: cluster }] = await gatehouse.json(['cluster', 'list']);
+});
+afterAll(async () => {
+  await platform?.close();
+  await scratch?.drop();
+  gatehouse.close();
+});
+
+async function signedIn(): Promise<void> {
+  await gatehouse.done(['login', '--email', platform.admin.email], `${platform.admin.password}\n`);
+  env.ADMIN_TOKEN = await platform.adminToken();
+}
+
+function shell(line: string, more: Record<string, string> = {}): Promise<Ran> {
+  const onDatabase = /^gatehouse (?:--json )?migrate /.test(line) ? { DATABASE_URL: scratch.url } : {};
+  const child = spawn('sh', ['-c', line], {
+    cwd: gatehouse.home,
+    env: { ...env, ...onDatabase, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    err += chunk;
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+}
+
+/** The command with what is real here in the places of its examples. */
+function filled(command: string, { remark }: GuideRow, person: Person): string {
+  const service = /split up: the port of ([a-z-]+)/.exec(remark)?.[1];
+  return command
+    .replaceAll('http://localhost:8080', service === undefined ? platform.url : platform.urlOf(service))
+    .replaceAll('http://localhost:8222', platform.nats.monitorUrl)
+    .replaceAll('ada@example.com', person.email)
+    .replaceAll('<user-id>', person.user_id)
+    .replaceAll('<cluster>', cluster)
+    .replace(/\bnode services\//, `node ${repositoryRoot}/services/`);
+}
+
+const done = new Set<string>();
+
+async function run(row: GuideRow, text: string, person: Person): Promise<void> {
+  const effect = effectOf(text);
+  if (effect === undefined) throw new Error(`say in runbook-effects.ts what must come of: ${text}`);
+  const command = filled(text, row, person);
+  expect(command, 'a placeholder that the test does not know').not.toMatch(/<[a-z-]+>|…/);
+  // The same line of another guide: it has been seen to work.
+  if (done.has(command)) return;
+  const more = { REFRESH_TOKEN: person.refresh_token };
+  const scene: Omit<Scene, 'out'> = { platform, command, person, shell };
+  await effect.before?.(scene);
+  const { code, out, err } = await shell(command, more);
+  expect(code, `${command}\n${err}${out}`).toBe(0);
+  await effect.after({ ...scene, out });
+  done.add(command);
+}
+
+describe('the runbook, side by side with the guides', () => {
+  it('has a table for each of the five guides, every row with a command or the reason why there is none', () => {
+    expect([...new Set(rows.map(({ guide }) => guide))]).toEqual(['NIS', 'API', 'ID', 'KAYAN', 'AUTH']);
+    for (const { line, theirs, commands, mark, remark } of rows) {
+      expect(theirs, `line ${line}`).not.toBe('');
+      if (mark !== undefined) expect(remark.length, `line ${line} says why`).toBeGreaterThan(mark.length + 8);
+      expect(commands.length > 0, `line ${line} has a command unless it says why not`).toBe(
+        mark === undefined || mark === 'not run here',
+      );
+    }
+  });
+
+  it('leaves few commands to be believed', () => {
+    const unrun = rows.filter(({ mark }) => mark === 'not run here').flatMap(({ commands }) => commands);
+    const run = rows.filter(({ mark }) => mark === undefined).flatMap(({ commands }) => commands);
+    expect(run.length).toBeGreaterThan(unrun.length * 4);
+  });
+
+  for (const row of rows.filter(({ mark }) => mark === undefined))
+    it(`${row.guide}, line ${row.line}: ${row.commands.join(' && ').slice(0, 120)}`, async () => {
+      const person = await newPerson(platform.api);
+      try {
+        for (const command of row.commands) await run(row, command, person);
+      } finally {
+        if (row.commands.some((one) => one.includes('revoke-all'))) await signedIn();
+      }
+    });
+});
