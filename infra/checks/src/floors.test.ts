@@ -11,6 +11,7 @@ const floors: Readonly<Record<string, number>> = {
   '@gatehouse/nats-claims': 0,
   '@gatehouse/audit-chain': 0,
   '@gatehouse/embedded': 1,
+  '@gatehouse/backup': 1,
   '@gatehouse/kit': 2,
   '@gatehouse/gateway': 3,
   '@gatehouse/auth': 3,

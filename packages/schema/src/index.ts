@@ -19,6 +19,7 @@ export {
   migrateUp,
   migrationStatus,
 } from './migrate.ts';
+export { inMigratingTransaction, type MigratingTransaction } from './migrating-transaction.ts';
 export {
   MigrationFailed,
   MigrationTargetRefused,

@@ -103,7 +103,8 @@ const downTarget = (status: MigrationStatus, options: MigrateDownOptions): strin
   return applied[applied.length - 1 - steps]?.name ?? 'none';
 };
 
-const migratorOf = (
+/** The history of this release over a connection, or within a transaction. */
+export const migratorOf = (
   db: Kysely<unknown>,
   direction: MigrationStep['direction'],
   onProgress: ((step: MigrationStep) => void) | undefined,
@@ -141,7 +142,8 @@ const outcome = async (
 
 const OLDEST_SERVER = 150_000;
 
-const assertSupported = async (client: pg.PoolClient): Promise<void> => {
+/** @throws UnsupportedPostgres */
+export const assertSupported = async (client: pg.PoolClient): Promise<void> => {
   const { rows } = await client.query<{ number: number; text: string }>(
     `select current_setting('server_version_num')::int as number, current_setting('server_version') as text`,
   );
@@ -152,7 +154,8 @@ const assertSupported = async (client: pg.PoolClient): Promise<void> => {
 /** Waiting longer for a lock than this would make everybody else queue behind us. */
 const LOCK_TIMEOUT_MS = 30_000;
 
-const withDatabase = async <T>(
+/** Works on connections without a limit on statements, which are closed afterwards. */
+export const withDatabase = async <T>(
   text: string,
   work: (db: Kysely<unknown>, pool: pg.Pool) => Promise<T>,
 ): Promise<T> => {
@@ -177,7 +180,11 @@ const withDatabase = async <T>(
   }
 };
 
-const withClient = async (pool: pg.Pool, work: (client: pg.PoolClient) => Promise<void>): Promise<void> => {
+/** Works on one connection of a pool. */
+export const withClient = async (
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<void>,
+): Promise<void> => {
   const client = await pool.connect();
   try {
     await work(client);
