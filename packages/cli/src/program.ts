@@ -4,6 +4,7 @@ import { addAdmin } from './commands/admin.ts';
 import { addAllowance } from './commands/allowance.ts';
 import { addBus } from './commands/bus.ts';
 import { addCluster } from './commands/cluster.ts';
+import { addDoctor } from './commands/doctor.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
 import { addMigrate } from './commands/migrate.ts';
@@ -18,6 +19,7 @@ export function createProgram(): Command {
   const program = frame(new Command('gatehouse'));
   addLogin(program);
   addProfile(program);
+  addDoctor(program);
   addMigrate(program);
   addKeys(program);
   addAdmin(program);

@@ -1,0 +1,57 @@
+import { type Check, counted, ok, skipped, warning } from './check.ts';
+import type { Database } from './database.ts';
+
+/** How the platform last saw a cluster. */
+export interface SeenCluster {
+  readonly name: string;
+  readonly healthy: boolean;
+  readonly causes: readonly string[];
+  /** Accounts whose newest JWT is not proven on its servers, and since when the oldest waits. */
+  readonly unproven?: number;
+}
+
+const NAME = 'clusters';
+
+/** The NATS clusters that Gatehouse keeps, from the database. */
+export async function examineClusters(database: Database): Promise<readonly Check[]> {
+  const { rows: allowed } = await database.query<{ may: boolean }>(
+    `select coalesce(bool_and(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')), false)
+       as may
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'natsid' and c.relname in ('cluster', 'account_sync')`,
+  );
+  if (allowed[0]?.may !== true) return [skipped(NAME, 'this login may not read them')];
+  const { rows } = await database.query<{
+    name: string;
+    healthy: boolean;
+    causes: unknown;
+    unproven: number;
+  }>(
+    `select c.name, c.healthy, c.health->'causes' as causes,
+       (select count(*) from natsid.account_sync s where s.cluster_id = c.id and s.proven < s.wanted
+          and s.attempts > 0)::int as unproven
+     from natsid.cluster c order by c.name`,
+  );
+  return [
+    judgeClusters(
+      rows.map(({ causes, ...row }) => ({
+        ...row,
+        causes: Array.isArray(causes) ? causes.map(String) : [],
+      })),
+    ),
+  ];
+}
+
+/** One finding for all of them. */
+export function judgeClusters(clusters: readonly SeenCluster[]): Check {
+  const unwell = clusters.filter(({ healthy, unproven = 0 }) => !healthy || unproven > 0);
+  if (clusters.length === 0) return ok(NAME, 'none are registered');
+  if (unwell.length === 0) return ok(NAME, `${counted(clusters.length, 'cluster')}, all healthy`);
+  return warning(NAME, `${unwell.length} of ${counted(clusters.length, 'cluster')} not well`, {
+    details: unwell.flatMap(({ name, causes, unproven = 0 }) => [
+      ...causes.map((cause) => `${name}: ${cause}`),
+      ...(unproven > 0 ? [`${name}: ${counted(unproven, 'account')} not proven on every server`] : []),
+    ]),
+    remedy: `gatehouse cluster health ${unwell[0]?.name}`,
+  });
+}

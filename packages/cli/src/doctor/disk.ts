@@ -1,0 +1,49 @@
+import { existsSync } from 'node:fs';
+import { stat, statfs } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Check, measured, ok, skipped, warning } from './check.ts';
+
+const GIB = 1024 ** 3;
+
+/** The folder of an installation of `npm start`: its disk, and who may read its secrets. */
+export async function examineHome(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<readonly Check[]> {
+  const home = resolve(env.GATEHOUSE_HOME || '.data');
+  if (!existsSync(home)) return [skipped('disk', 'no installation of npm start has its state here')];
+  return [await space(home), ...(await privacy(home))];
+}
+
+/** Postgres stops when the disk is full, and needs room to start again. */
+async function space(home: string): Promise<Check> {
+  const { bavail, blocks, bsize } = await statfs(home);
+  const free = bavail * bsize;
+  const used = 1 - bavail / blocks;
+  const scarce = free < 1 * GIB ? 2 : free < 5 * GIB && used > 0.9 ? 1 : 0;
+  return measured(
+    'disk',
+    scarce,
+    { warn: 1, fail: 2 },
+    {
+      finding: `${(free / GIB).toFixed(1)} GiB free at ${home} (${Math.round(used * 100)} % used)`,
+      remedy:
+        'make room before Postgres has to stop: look for large files with "du -xh <folder> | sort -h | tail"',
+    },
+  );
+}
+
+async function privacy(home: string): Promise<Check[]> {
+  if (process.platform === 'win32') return [];
+  const name = 'disk.secrets';
+  const open: string[] = [];
+  for (const file of ['secrets.json', 'nats/creds'].map((one) => join(home, one))) {
+    const found = await stat(file).catch(() => undefined);
+    if (found !== undefined && (found.mode & 0o077) !== 0) open.push(file);
+  }
+  if (open.length === 0) return [ok(name, 'nobody else on this machine may read them')];
+  return [
+    warning(name, `others on this machine may read ${open.join(', ')}`, {
+      remedy: `chmod go= ${open.join(' ')}`,
+    }),
+  ];
+}
