@@ -180,11 +180,17 @@ function sharpOf({ userId, actor, subject, traceId, clientIp }: Filters): Condit
   return sharp;
 }
 
-function bluntOf({ clientIp, outcome, severity, words }: Filters): Condition[] {
+function bluntOf({ clientIp, outcome, severity, email, words }: Filters): Condition[] {
   const blunt: Condition[] = [];
   if (clientIp?.includes('/')) blunt.push(sql`client_ip <<= ${clientIp}::inet`);
   if (outcome !== undefined) blunt.push(sql`outcome = ${outcome}`);
   if (severity !== undefined) blunt.push(sql`severity = ${severity}`);
+  if (email !== undefined)
+    // Its words have the index; only the whole of it is the address.
+    blunt.push(
+      sql`lower(personal->>'email') = ${email}`,
+      sql`audit.words(type, subject, data, personal) @> audit.words_of(${email})`,
+    );
   if (words === undefined) return blunt;
   // The text first: taking it apart costs ten times as much, and most rows do not even have the letters.
   for (const word of words)

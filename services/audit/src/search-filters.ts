@@ -72,6 +72,8 @@ export interface Filters {
   readonly severity: string | undefined;
   readonly traceId: string | undefined;
   readonly words: readonly string[] | undefined;
+  /** In lower case; no filter of searches, which have words, but of the sign-ins. */
+  readonly email?: string | undefined;
 }
 
 /** Reads the filters. @throws Problem `invalid_request` with what is wrong */

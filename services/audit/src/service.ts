@@ -4,9 +4,12 @@ import { createCheckpoints, probeChain } from './checkpoint.ts';
 import { checkpointKeyOf, showCheckpointKey } from './checkpoint-key.ts';
 import type { AuditContext, BaseContext } from './context.ts';
 import { erasePerson } from './erase.ts';
+import { exportEvents } from './export-events.ts';
 import { acknowledgeFault, listFaults } from './faults.ts';
 import { listCheckpoints } from './list-checkpoints.ts';
 import { listEvents } from './list-events.ts';
+import { listLoginEvents } from './login-events.ts';
+import { countLoginFailures } from './login-failures.ts';
 import { makeMonthsAhead } from './partitions.ts';
 import { purgeInbox } from './purge-inbox.ts';
 import { readEvent } from './read-event.ts';
@@ -22,10 +25,15 @@ const DAY_SECONDS = 86_400;
 export const audit = defineService({
   name: 'audit',
   settings: auditSettings,
+  // Bitmaps of a search stay exact, and an index costs what it does on a disk without a head.
+  databaseSettings: { work_mem: '16MB', random_page_cost: '1.1' },
   check: auditFaults,
   routes: [
     listEvents,
     readEvent,
+    exportEvents,
+    listLoginEvents,
+    countLoginFailures,
     listCheckpoints,
     showCheckpointKey,
     listFaults,

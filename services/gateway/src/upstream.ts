@@ -24,6 +24,7 @@ export const upstreams: readonly Upstream[] = [
   { path: '/api/admin/keys', below: true, service: 'token' },
   { path: '/api/admin/users', below: true, service: 'auth' },
   { path: '/api/admin/tenants', below: true, service: 'auth' },
+  { path: '/api/admin/login-events', below: true, service: 'audit' },
   { path: '/api/audit', below: true, service: 'audit' },
   { path: '/api/nats/import', below: true, service: 'nats-identity', large: true },
   { path: '/api/nats', below: true, service: 'nats-identity' },
