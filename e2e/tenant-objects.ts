@@ -40,13 +40,15 @@ export interface TenantObjects {
 export async function tenantObjects(platform: Platform, name: string): Promise<TenantObjects> {
   const tenantId = await newTenant(platform, name);
   const person = await newPerson(platform.api, { tenant_id: tenantId });
+  // Somebody else's: what is done to the person must not have ended it.
+  const { session_id } = await newPerson(platform.api, { tenant_id: tenantId });
   const admin = await newHolder(platform, 'ADMIN', tenantId);
   const nats = await natsObjects(platform, tenantId);
   const event = await auditEvent(platform, { tenant_id: tenantId, type: 'admin.user.role_changed' });
   const known: Readonly<Record<string, string>> = {
     tenant_id: tenantId,
     user_id: person.user_id,
-    session_id: person.session_id,
+    session_id,
     event_id: String(event.id),
     ...nats,
   };
