@@ -4,6 +4,7 @@ import { addAdmin } from './commands/admin.ts';
 import { addAllowance } from './commands/allowance.ts';
 import { addBus } from './commands/bus.ts';
 import { addCluster } from './commands/cluster.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addKeys } from './commands/keys.ts';
 import { addLogin } from './commands/login.ts';
@@ -30,5 +31,6 @@ export function createProgram(): Command {
   addCluster(program);
   addAllowance(program);
   addBus(program);
+  addCompletion(program);
   return program;
 }
