@@ -3,6 +3,7 @@ export { addressKey, addressKeysOf, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';
 export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
 export { type BatchFacts, type ConsumerDefinition, consumer, type IncomingEvent } from './consume.ts';
+export { readCursor, signCursor } from './cursor.ts';
 export { isConnectivityError } from './database-error.ts';
 export { probe } from './health.ts';
 export { isUuid, newId, newSecretBytes } from './id.ts';

@@ -26,22 +26,36 @@ export interface TestDatabase {
   readonly url: string;
   /** Runs SQL as the owner, for ageing rows and looking behind the API. */
   query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** Another database with what is in this one now, as from a backup. Whoever else is connected must have left. */
+  copy(): Promise<TestDatabase>;
   drop(): Promise<void>;
 }
 
 /** Makes a database for one test file. Needs the environment that `npm test` or vitest's global set-up gives. */
-export async function testDatabase(): Promise<TestDatabase> {
+export function testDatabase(): Promise<TestDatabase> {
+  return databaseFrom(required('TEST_TEMPLATE_DATABASE'));
+}
+
+async function databaseFrom(template: string): Promise<TestDatabase> {
   const server = required('TEST_POSTGRES_URL');
-  const template = required('TEST_TEMPLATE_DATABASE');
   const name = `t_${randomBytes(6).toString('hex')}`;
   await once(server, `create database ${name} template ${template}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
-  const pool = new pg.Pool({ connectionString: url.href, max: 2 });
-  pool.on('error', () => {});
+  const open = () => {
+    const opened = new pg.Pool({ connectionString: url.href, max: 2 });
+    opened.on('error', () => {});
+    return opened;
+  };
+  let pool = open();
   return {
     url: url.href,
     query: async (text, values = []) => (await pool.query(text, [...values])).rows,
+    async copy() {
+      await pool.end();
+      pool = open();
+      return eventually(() => databaseFrom(name));
+    },
     async drop() {
       await pool.end();
       await dropDatabase(server, name);
@@ -209,7 +223,9 @@ export function apiOf(url: string): Api {
     const answer = await fetch(url + path, { method, headers, redirect: 'manual', ...payload });
     const text = await answer.text();
     const json =
-      answer.headers.get('content-type')?.includes('json') && text !== '' ? JSON.parse(text) : undefined;
+      /[/+]json\b/.test(answer.headers.get('content-type') ?? '') && text !== ''
+        ? JSON.parse(text)
+        : undefined;
     return { status: answer.status, headers: answer.headers, body: json, text };
   };
   return {

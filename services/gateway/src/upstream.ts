@@ -26,6 +26,7 @@ export const upstreams: readonly Upstream[] = [
   { path: '/api/admin/tenants', below: true, service: 'auth' },
   { path: '/api/admin/login-events', below: true, service: 'audit' },
   { path: '/api/audit', below: true, service: 'audit' },
+  { path: '/api/audit/export', below: false, service: 'audit', large: true },
   { path: '/api/nats/import', below: true, service: 'nats-identity', large: true },
   { path: '/api/nats', below: true, service: 'nats-identity' },
 ];
