@@ -51,7 +51,7 @@ async function adoptBatch(
   // The job's lock is of another connection, which may be lost: this one is what keeps a second adopter out.
   await sql`select pg_advisory_xact_lock(hashtextextended('gatehouse audit.adopt', 0))`.execute(tx);
   const { rows: there } = await sql`
-    select where to_regclass('audit.event_unchained') is not null`.execute(tx);
+    select 1 where to_regclass('audit.event_unchained') is not null`.execute(tx);
   if (there.length === 0) return undefined;
   const { rows } = await sql<UnchainedRow>`
     select id, occurred_at, type, severity, outcome, source, tenant_id, user_id, actor, subject, trace_id, data

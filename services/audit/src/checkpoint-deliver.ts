@@ -2,8 +2,8 @@ import { appendNote, newestKept } from './checkpoint-file.ts';
 import type { CheckpointContext } from './context.ts';
 
 const POST_DEADLINE_MS = 5_000;
-/** A receiver that is away is asked again after this long, not at every tick. */
-const RETRY_MS = 10_000;
+/** A receiver that is away is asked again after this long. */
+const RETRY_MS = 2_000;
 
 /** Hands the newest checkpoint over to the places outside the database. */
 export interface Delivery {

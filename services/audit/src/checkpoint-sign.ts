@@ -78,7 +78,7 @@ async function onlyOurOwn(tx: Tx, heads: readonly Head[]): Promise<boolean> {
   const [only, ...others] = heads;
   if (only?.chain !== PLATFORM_CHAIN || others.length > 0) return false;
   const { rows } = await sql`
-    select from event
+    select 1 from event
     where chain = ${PLATFORM_CHAIN} and sequence <= ${only.sequence}
       and sequence > (select coalesce(max(sequence), 0) from head where chain = ${PLATFORM_CHAIN})
       and type <> 'audit.checkpoint.signed'

@@ -77,7 +77,7 @@ async function readState({ db }: CheckpointContext): Promise<State> {
     age: number | null;
   }>`
     select (select coalesce(sum(sequence), 0)::bigint from chain) as events, c.events as signed, c.size, c.note,
-      greatest(0, extract(epoch from now() - c.signed_at))::float8 as age
+      extract(epoch from now() - c.signed_at)::float8 as age
     from (select) as one left join lateral (
       select size, events, note, signed_at from checkpoint order by size desc limit 1) c on true`.execute(db);
   const { events = 0, signed = null, size = null, note = null, age = null } = rows[0] ?? {};
@@ -85,7 +85,8 @@ async function readState({ db }: CheckpointContext): Promise<State> {
     events,
     signedEvents: signed ?? 0,
     newest: size === null || note === null ? undefined : { size, note },
-    ageSeconds: age ?? undefined,
+    // Postgres' greatest() takes null for nothing: an age of 0 where there is none.
+    ageSeconds: age === null ? undefined : Math.max(0, age),
   };
 }
 

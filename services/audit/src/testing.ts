@@ -30,7 +30,11 @@ export interface TestAudit {
 
 /** Starts audit and token in one process. */
 export async function startAudit(overrides: Record<string, string> = {}): Promise<TestAudit> {
-  const platform = await startPlatform([token, audit], overrides);
+  return auditOn(await startPlatform([token, audit], overrides));
+}
+
+/** The same on a platform that runs audit and token already, such as one that was restarted. */
+export function auditOn(platform: TestPlatform): TestAudit {
   const { api, database, env } = platform;
   const headers = { [credentialHeader]: credentialOf(env.GATEHOUSE_SECRET ?? '') };
   const ask = (path: string, body: unknown) => api.post(`/internal/${path}`, body, { headers });
