@@ -6,6 +6,7 @@ import { show, showObject } from '../output.ts';
 import { addUserCreate } from './admin-user-create.ts';
 import { addUserList } from './admin-user-list.ts';
 import { findUser, type Target, targeted, type UserItem } from './admin-user-target.ts';
+import { addLoginEvents } from './login-events.ts';
 
 interface ChangeOptions extends Target {
   readonly reason: string;
@@ -24,6 +25,7 @@ export function addAdminUser(admin: Command): void {
     change(user, name, description).action(changing(verb ?? name, done));
   addActivate(user);
   addDelete(user);
+  addLoginEvents(user);
 }
 
 const changes: readonly {
