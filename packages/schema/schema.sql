@@ -243,6 +243,7 @@ CREATE INDEX session_live_by_tenant ON token.session USING btree (tenant_id) WHE
 CREATE INDEX session_live_by_user ON token.session USING btree (user_id) WHERE (revoked_at IS NULL);
 CREATE INDEX session_newest ON token.session USING btree (created_at DESC, id DESC);
 CREATE INDEX session_newest_of_tenant ON token.session USING btree (tenant_id, created_at DESC, id DESC);
+CREATE INDEX session_newest_of_user ON token.session USING btree (user_id, created_at DESC, id DESC);
 CREATE UNIQUE INDEX signing_key_single ON token.signing_key USING btree (state) WHERE (state = ANY (ARRAY['next'::text, 'current'::text]));
 
 grant delete, insert, select, update on token.dead_letter to gatehouse_token;
@@ -727,6 +728,7 @@ create table natsid.account (
   revision bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  held boolean not null default false,
   constraint account_kind_check CHECK ((kind = ANY (ARRAY['account'::text, 'system'::text, 'platform'::text]))),
   constraint account_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES natsid.operator(id),
   constraint account_pkey PRIMARY KEY (id),
@@ -1004,6 +1006,7 @@ CREATE UNIQUE INDEX account_key_role ON natsid.account_key USING btree (account_
 CREATE UNIQUE INDEX account_name ON natsid.account USING btree (operator_id, COALESCE(tenant_id, '00000000-0000-0000-0000-000000000000'::uuid), lower(name)) WHERE (state <> 'deleted'::text);
 CREATE INDEX account_sync_by_account ON natsid.account_sync USING btree (account_id);
 CREATE INDEX account_sync_due ON natsid.account_sync USING btree (cluster_id, next_at) WHERE (proven < wanted);
+CREATE INDEX account_tenant ON natsid.account USING btree (tenant_id) WHERE ((tenant_id IS NOT NULL) AND (state = ANY (ARRAY['active'::text, 'locked'::text])));
 CREATE INDEX account_unfinished ON natsid.account USING btree (state_due_at) WHERE (state <> 'active'::text);
 CREATE INDEX cluster_by_operator ON natsid.cluster USING btree (operator_id);
 CREATE UNIQUE INDEX cluster_name ON natsid.cluster USING btree (lower(name));

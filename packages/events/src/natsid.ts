@@ -59,7 +59,7 @@ const objects = [
   done(
     'natsid.account.locked',
     'warning',
-    'A NATS account was locked: nobody connects. First step of its deletion.',
+    'A NATS account was locked: nobody connects. First step of its deletion, or its tenant is disabled.',
     {
       ...object,
       purge_consent: Type.Boolean(),

@@ -29,13 +29,21 @@ create table auth.retired_id (
   retired_at timestamptz not null default now()
 );
 
+-- Locked while its tenant is disabled, and opened again with it; not on its way to be deleted.
+alter table natsid.account add column held boolean not null default false;
+create index account_tenant on natsid.account (tenant_id) where tenant_id is not null and state in ('active', 'locked');
+
 create index session_newest on token.session (created_at desc, id desc);
 create index session_newest_of_tenant on token.session (tenant_id, created_at desc, id desc);
+create index session_newest_of_user on token.session (user_id, created_at desc, id desc);
 `;
 
 export const down = `
+drop index token.session_newest_of_user;
 drop index token.session_newest_of_tenant;
 drop index token.session_newest;
+drop index natsid.account_tenant;
+alter table natsid.account drop column held;
 drop table auth.retired_id;
 drop index auth.tenant_newest;
 drop index auth.tenant_deletion;

@@ -113,6 +113,8 @@ export interface AccountTable {
   state_at: CreatedAt;
   /** What the deletion waits for. */
   state_detail: string | null;
+  /** Locked because its tenant is disabled: not on its way to be deleted. */
+  held: Generated<boolean>;
   /** When the next step of the deletion is due; also the claim of the process that takes it. */
   state_due_at: CreatedAt;
   purge_consent: Generated<boolean>;

@@ -17,7 +17,10 @@ export const AccountStateName = Type.Union(
     Type.Literal('deleting'),
     Type.Literal('deleted'),
   ],
-  { description: 'active, or how far its deletion is; deleted: a tombstone that deletes it again.' },
+  {
+    description:
+      'active, or how far its deletion is; locked also while its tenant is disabled; deleted: a tombstone that deletes it again.',
+  },
 );
 
 /** An account as answers show it. */
@@ -29,7 +32,9 @@ export const AccountView = Type.Object({
   public_key: Type.String(),
   kind: Type.Union([Type.Literal('account'), Type.Literal('system'), Type.Literal('platform')]),
   state: AccountStateName,
-  state_detail: Type.Union([Type.String(), Type.Null()], { description: 'What the deletion waits for.' }),
+  state_detail: Type.Union([Type.String(), Type.Null()], {
+    description: 'What the deletion waits for, or why it is locked.',
+  }),
   claims: ShownClaims,
   expires_at: Type.Union([Time, Type.Null()]),
   signing_keys: Type.Array(

@@ -48,6 +48,7 @@ function claim(ctx: NatsIdentityContext): Promise<Account[]> {
         .selectFrom('account')
         .select('id')
         .where('state', 'in', ['locked', 'purging', 'deleting'])
+        .where('held', '=', false)
         .where('state_due_at', '<=', sql<Date>`now()`)
         .orderBy('state_due_at')
         .limit(BATCH)

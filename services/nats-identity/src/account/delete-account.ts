@@ -68,14 +68,19 @@ async function lock(tx: NatsidTransaction, ctx: NatsIdentityContext, call: Delet
   const purge = query.purge === 'true' || before.purge_consent;
   const dryRun = query.dry_run === 'true';
   const locks = before.state === 'active';
-  if (!locks && purge === before.purge_consent)
+  if (!locks && !before.held && purge === before.purge_consent)
     return { ...(await accountDetail(tx, before)), change: changeView(query) };
   await tx
     .updateTable('account')
     .set({
       purge_consent: purge,
+      held: false,
       revision: sql<number>`revision + 1`,
-      ...(locks && { state: 'locked' as const, state_at: sql<Date>`now()`, state_detail: null }),
+      ...((locks || before.held) && {
+        state: 'locked' as const,
+        state_at: sql<Date>`now()`,
+        state_detail: null,
+      }),
       state_due_at: sql<Date>`now()`,
       updated_at: sql<Date>`now()`,
     })

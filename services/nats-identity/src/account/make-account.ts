@@ -1,4 +1,4 @@
-import { may, Problem, tenantScope, Uuid } from '@gatehouse/kit';
+import { may, PeerError, Problem, questions, retryLater, tenantScope, Uuid } from '@gatehouse/kit';
 import type { OperatorTable } from '@gatehouse/schema';
 import type { Selectable } from 'kysely';
 import Type, { type Static } from 'typebox';
@@ -59,11 +59,14 @@ export const makeAccount = route({
     'invalid_claims',
     'account_jwt_too_large',
     'not_found',
+    'unknown_tenant',
     'name_taken',
     'allowance_exceeded',
     'no_signing_key',
+    'upstream_unavailable',
   ],
   run: (ctx) => async (call) => {
+    await requireTenant(ctx, call);
     const answer = await inChange(ctx, call.query, (tx) => make(tx, ctx, call));
     showRevision(call, answer.revision);
     return answer;
@@ -71,6 +74,22 @@ export const makeAccount = route({
 });
 
 type MakeCall = ChangeCall & { readonly body: Body; readonly query: { readonly dry_run?: 'true' | 'false' } };
+
+/**
+ * That the tenant is there, when the platform names one: whoever is signed in has one. An account of a tenant that comes
+ * to its end meanwhile goes with it (follow-tenants.ts).
+ */
+async function requireTenant(ctx: NatsIdentityContext, { body, principal }: MakeCall): Promise<void> {
+  const { tenant_id } = body;
+  if (tenant_id === undefined || tenantScope(principal) !== undefined) return;
+  try {
+    const { tenants } = await ctx.peer.ask(questions.tenantStates, { ids: [tenant_id] });
+    if (!tenants.some(({ status }) => status !== 'deleted')) throw new Problem('unknown_tenant');
+  } catch (error) {
+    if (!(error instanceof PeerError)) throw error;
+    throw retryLater('upstream_unavailable', 2);
+  }
+}
 
 async function make(tx: NatsidTransaction, ctx: NatsIdentityContext, call: MakeCall) {
   const { body, query, principal } = call;

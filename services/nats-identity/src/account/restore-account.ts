@@ -53,6 +53,9 @@ async function restore(tx: NatsidTransaction, ctx: NatsIdentityContext, call: Re
           ? 'The account is not locked.'
           : 'The deletion has gone too far: streams may be lost already.',
     });
+  // The job that follows tenants would lock it again.
+  if (before.held)
+    throw new Problem('conflict', { detail: 'Its tenant is disabled: it opens when the tenant is enabled.' });
   await tx
     .updateTable('account')
     .set({

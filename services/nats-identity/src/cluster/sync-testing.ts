@@ -37,8 +37,8 @@ export interface SyncGround {
   ask(subject: string, payload?: string): Promise<string[]>;
   /** Every JWT of an account as servers store it; empty where it is not. */
   stored(publicKey: string): Promise<string[]>;
-  /** A user of an account, connected to one server, so that the account is loaded there. */
-  user(accountId: string, url: string): Promise<NatsConnection>;
+  /** A user of an account, connected to one server, so that the account is loaded there. `once`: no second try. */
+  user(accountId: string, url: string, options?: { readonly once?: boolean }): Promise<NatsConnection>;
   /** The key that signs accounts. */
   operatorKey(): Promise<Nkey>;
   close(): Promise<void>;
@@ -79,10 +79,12 @@ export async function startSyncGround(
   options: Partial<TestClusterOptions> & {
     readonly env?: Record<string, string>;
     readonly register?: boolean;
+    /** Services that run beside it. */
+    readonly beside?: readonly Service[];
   } = {},
 ): Promise<SyncGround> {
   const { service, ctx: ctxOf } = captured();
-  const platform = await startPlatform([service], options.env);
+  const platform = await startPlatform([...(options.beside ?? []), service], options.env);
   const ctx = ctxOf();
   const operator = await ctx.db
     .transaction()
@@ -99,9 +101,9 @@ export async function startSyncGround(
     systemAccount: { publicKey: system.public_key, jwt: system.jwt },
   });
   const opened: (() => Promise<unknown>)[] = [];
-  const connectAs = async (accountId: string, urls: string[]) => {
+  const connectAs = async (accountId: string, urls: string[], once = false) => {
     const signer = await ctx.db.transaction().execute((tx) => accountSigner(tx, ctx, accountId));
-    const nc = await connectUser(signer, urls);
+    const nc = await connectUser(signer, urls, once);
     opened.push(() => nc.close());
     return nc;
   };
@@ -134,7 +136,7 @@ export async function startSyncGround(
     hand,
     ask: (subject, payload) => askAll(hand, subject, payload),
     stored: (publicKey) => askAll(hand, `$SYS.REQ.ACCOUNT.${publicKey}.CLAIMS.LOOKUP`),
-    user: (accountId, url) => connectAs(accountId, [url]),
+    user: (accountId, url, { once } = {}) => connectAs(accountId, [url], once),
     operatorKey: () => ctx.db.transaction().execute((tx) => operatorSigner(tx, ctx, operator.id)),
     async close() {
       for (const end of opened.reverse()) await end();
@@ -252,6 +254,7 @@ async function insertMany(
 async function connectUser(
   { key, issuerAccount }: { readonly key: Nkey; readonly issuerAccount: string | undefined },
   servers: string[],
+  once: boolean,
 ): Promise<NatsConnection> {
   const user = createNkey('user');
   const jwt = encodeJwt(
@@ -269,7 +272,7 @@ async function connectUser(
   return connect({
     servers,
     authenticator: credsAuthenticator(creds),
-    reconnect: true,
-    maxReconnectAttempts: -1,
+    reconnect: !once,
+    maxReconnectAttempts: once ? 0 : -1,
   });
 }
