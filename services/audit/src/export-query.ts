@@ -1,5 +1,6 @@
 import { Problem, Uuid } from '@gatehouse/kit';
 import Type, { type Static } from 'typebox';
+import { endOfTimeMs, readableTime } from './readable-time.ts';
 import { TypeList, typesOf } from './search-filters.ts';
 
 const moment =
@@ -37,6 +38,13 @@ export const ExportQuery = Type.Object(
           'Of json and ndjson: with all that verifying needs (full, unless given), or the records alone.',
       }),
     ),
+    log_size: Type.Optional(
+      Type.String({
+        pattern: '^[0-9]{1,15}$',
+        description:
+          'Of a checkpoint kept outside: the log of heads is handed out so that it can be compared at this size.',
+      }),
+    ),
     reason: Type.Optional(
       Type.String({
         maxLength: 500,
@@ -71,6 +79,8 @@ export interface ExportFilters {
   readonly tenantId: string | undefined;
   readonly format: ExportFormat;
   readonly proof: 'full' | 'none';
+  /** At which size, besides its whole, the root of the log of heads must follow. */
+  readonly logSize: string | undefined;
 }
 
 /** Reads the question. @throws Problem `invalid_request` with what is wrong */
@@ -87,6 +97,7 @@ export function exportFiltersOf(
   return {
     ...{ start, end, tenantId, format },
     types: typesOf(query.types),
+    logSize: query.log_size,
     proof: provable ? (query.proof ?? 'full') : 'none',
   };
 }
@@ -96,13 +107,13 @@ const DAY_MS = 86_400_000;
 // The pattern admits a 31st of February, which Date would make a day of March.
 function momentOf(name: string, text: string | undefined, days: number): string | undefined {
   if (text === undefined) return undefined;
-  const time = new Date(text);
+  const time = readableTime(text);
   const isDate = text.length === 10;
-  if (Number.isNaN(time.getTime()) || (isDate && time.toISOString().slice(0, 10) !== text))
+  if (time === undefined || (isDate && time.toISOString().slice(0, 10) !== text))
     throw new Problem('invalid_request', {
       detail: `${name} is neither a date such as 2024-01-31 nor a time of RFC 3339.`,
     });
-  return new Date(time.getTime() + (isDate ? days * DAY_MS : 0)).toISOString();
+  return new Date(Math.min(time.getTime() + (isDate ? days * DAY_MS : 0), endOfTimeMs)).toISOString();
 }
 
 /** The filters as the audit keeps them. */

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { Problem, pageQuery, Uuid } from '@gatehouse/kit';
 import Type, { type Static } from 'typebox';
+import { readableTime } from './readable-time.ts';
 
 const rfc3339 = '^\\d{4}-\\d\\d-\\d\\d[Tt]\\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9})?(?:[Zz]|[+-]\\d\\d:\\d\\d)$';
 const Moment = (description: string) => Type.Optional(Type.String({ pattern: rfc3339, description }));
@@ -102,8 +103,8 @@ export function typesOf(text: string | undefined): readonly string[] | undefined
 // The pattern admits a 31st of February and a 25th hour.
 function momentOf(name: string, text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) throw refused(`${name} is not a time of RFC 3339.`);
+  const time = readableTime(text);
+  if (time === undefined) throw refused(`${name} is not a time of RFC 3339.`);
   return time.toISOString();
 }
 
