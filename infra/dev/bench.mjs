@@ -2,7 +2,7 @@
 import { runMain } from './toolchain/fault.mjs';
 
 const help = `npm run bench                        every measurement, about eight minutes
-npm run bench -- refresh login       only these: refresh, login, http, revocation, audit, footprint, nats-credentials, nats-sync
+npm run bench -- refresh login       only these: refresh, login, http, revocation, audit, ingest, footprint, nats-credentials, nats-sync
 npm run bench -- --seconds 5         length of each load (default 10)
 npm run bench -- --json              the table as JSON too
 `;

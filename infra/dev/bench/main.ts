@@ -4,6 +4,7 @@ import { audit } from './audit.ts';
 import type { Measurement } from './bench.ts';
 import { footprint } from './footprint.ts';
 import { http } from './http.ts';
+import { ingest } from './ingest.ts';
 import { login } from './login.ts';
 import { natsCredentials } from './nats-credentials.ts';
 import { natsReencrypt } from './nats-reencrypt.ts';
@@ -18,6 +19,7 @@ const measurements: Readonly<Record<string, Measurement>> = {
   http,
   revocation,
   audit,
+  ingest,
   footprint,
   'nats-credentials': natsCredentials,
   'nats-reencrypt': natsReencrypt,
