@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { describe, expect, it } from 'vitest';
+import { examplesOf, helpOf } from './group-examples.ts';
 import { createProgram } from './program.ts';
 
 const everyCommand = (command: Command, path = ''): [string, Command][] =>
@@ -8,7 +9,18 @@ const everyCommand = (command: Command, path = ''): [string, Command][] =>
     return one.commands.length > 0 ? everyCommand(one, name) : [[name, one] as [string, Command]];
   });
 
-const commands = everyCommand(createProgram());
+const program = createProgram();
+const commands = everyCommand(program);
+
+/** Groups such as `keys`, and the command itself. */
+const everyGroup = (command: Command, path = ''): [string, Command][] =>
+  command.commands
+    .filter((one) => one.commands.length > 0)
+    .flatMap((one) => {
+      const name = `${path} ${one.name()}`.trim();
+      return [[name, one] as [string, Command], ...everyGroup(one, name)];
+    });
+const groups: [string, Command][] = [['gatehouse', program], ...everyGroup(program)];
 
 /** Contract §9, and NIS' names. */
 const promised = [
@@ -28,6 +40,9 @@ const promised = [
   ),
   ...['list', 'set', 'delete'].map((verb) => `allowance ${verb}`),
   ...['status', 'rotate', 'reencrypt', 'destroy'].map((verb) => `keys encryption ${verb}`),
+  ...['up', 'up-by-one', 'down', 'down-to', 'status', 'version', 'create'].map((verb) => `migrate ${verb}`),
+  ...['list', 'show', 'add', 'use', 'remove'].map((verb) => `profile ${verb}`),
+  ...['login', 'logout', 'whoami', 'doctor', 'completion'],
 ];
 
 describe('the command', () => {
@@ -50,35 +65,72 @@ describe('the command', () => {
     },
   );
 
+  it.each(groups)('%s: its help says what it is for, with an example', (_name, command) => {
+    expect(command.description()).not.toBe('');
+    expect(examplesOf(command).length).toBeGreaterThan(0);
+  });
+
+  it('every option and every argument is described', () => {
+    for (const [name, command] of [...commands, ...groups]) {
+      for (const { description, flags } of command.options)
+        expect(description, `${name} ${flags}`).not.toBe('');
+      for (const argument of command.registeredArguments)
+        expect(argument.description, `${name} ${argument.name()}`).not.toBe('');
+    }
+  });
+
+  it.each(commands)('%s: takes --json, --quiet, --url and --profile, before and after its name', (name) => {
+    const globals = ['--json', '--quiet', '--no-color', '--url', 'http://localhost:1', '--profile', 'x'];
+    const example = wordsOf(examplesOf(found(name))[0] ?? '');
+    for (const words of [
+      [...globals, ...example],
+      [...example, ...globals],
+    ]) {
+      const { ran, options } = parsed(words);
+      expect(ran).toBe(name);
+      expect(options).toMatchObject({ json: true, quiet: true, color: false, profile: 'x' });
+    }
+  });
+
   it('no option takes a secret: those come from files and standard input', () => {
     for (const [name, command] of commands)
-      for (const { flags } of command.options)
-        expect(flags, name).not.toMatch(
-          /--\S*(?:password|secret|token|(?:seed|creds|jwt)(?!-file)\S* <(?!file>))/,
-        );
+      for (const { flags } of command.options.filter(takesText))
+        expect(flags, name).not.toMatch(/--\S*(?:password|secret|token|seed|creds|jwt)/);
   });
 });
 
-function helpOf(command: Command): string {
-  let text = '';
-  command.configureOutput({ writeOut: (part) => (text += part) });
-  command.outputHelp();
-  return text;
-}
+/** Not a flag, and not the name of a file or a folder. */
+const takesText = ({ required, optional, flags }: Option): boolean =>
+  (required || optional) && !/[<[](?:file|folder|path)/.test(flags);
+
+const found = (name: string): Command => new Map(commands).get(name) ?? program;
 
 /** The command that an example would run; a mistake in its options throws. */
-function parsesTo(example: string): string {
+const parsesTo = (example: string): string => parsed(wordsOf(example)).ran;
+
+function wordsOf(example: string): string[] {
   const line = example.slice(example.indexOf('gatehouse ') + 'gatehouse '.length).split(/ [<>|] /)[0] ?? '';
-  const words = [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? '');
-  const program = createProgram();
+  return [...line.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c ?? '');
+}
+
+function parsed(words: readonly string[]): { ran: string; options: Record<string, unknown> } {
+  const fresh = createProgram();
   let ran = '';
-  for (const [name, command] of everyCommand(program))
+  let options = {};
+  for (const [name, command] of everyCommand(fresh))
     command
       .action(() => {
         ran = name;
+        options = command.optsWithGlobals();
       })
       .exitOverride()
       .configureOutput({ writeErr: () => undefined });
-  program.parse(words, { from: 'user' });
-  return ran;
+  withoutHooks(fresh).parse([...words], { from: 'user' });
+  return { ran, options };
+}
+
+/** Which installation is meant is not asked here: the profiles of whoever runs this are not to matter. */
+function withoutHooks(command: Command): Command {
+  Object.assign(command, { _lifeCycleHooks: {} });
+  return command;
 }

@@ -14,6 +14,7 @@ import { addProfile } from './commands/profile.ts';
 import { addRole } from './commands/role.ts';
 import { addUser } from './commands/user.ts';
 import { frame } from './frame.ts';
+import { addGroupExamples } from './group-examples.ts';
 
 /** The whole command. Exit codes: 0 done, 1 refused, 2 wrong usage. */
 export function createProgram(): Command {
@@ -32,5 +33,6 @@ export function createProgram(): Command {
   addAllowance(program);
   addBus(program);
   addCompletion(program);
+  addGroupExamples(program);
   return program;
 }

@@ -84,7 +84,7 @@ function syncOf(sync: unknown): string {
 function addCreate(account: Command): void {
   const command = account
     .command('create')
-    .argument('<name>')
+    .argument('<name>', 'of the new account; unique within its operator')
     .description('make an account')
     .option('--operator <operator>', 'under this operator; the platform’s own, or the only one, unless given')
     .option('--tenant <id>', 'for this tenant; an ADMIN’s own always')

@@ -82,7 +82,7 @@ function addCreate(cluster: Command): void {
     changing(
       cluster
         .command('create')
-        .argument('<name>')
+        .argument('<name>', 'of the new cluster')
         .description('register a cluster; every account of its operator is brought to it')
         .option(
           '--operator <operator>',

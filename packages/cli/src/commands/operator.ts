@@ -55,7 +55,7 @@ export function addOperator(program: Command): void {
     deleting(
       operator
         .command('delete')
-        .argument('<operator>')
+        .argument('<operator>', 'name, id or public key')
         .description('delete an operator that has no accounts and no clusters'),
     ),
     'operator delete trial --reason "trial is over"',
@@ -72,7 +72,7 @@ export function addOperator(program: Command): void {
 function addCreate(operator: Command): void {
   const command = operator
     .command('create')
-    .argument('<name>')
+    .argument('<name>', 'of the new operator')
     .description('make an operator with a signing key and a system account')
     .option('--open', 'tenants may have accounts under it, within their allowances');
   examples(

@@ -54,7 +54,7 @@ export function addRole(program: Command): void {
       deleting(
         role
           .command('delete')
-          .argument('<role>')
+          .argument('<role>', 'name or id')
           .description('delete a role; what it signed no longer connects'),
       ),
     ),
@@ -69,7 +69,7 @@ export function addRole(program: Command): void {
 function addCreate(role: Command): void {
   const command = role
     .command('create')
-    .argument('<name>')
+    .argument('<name>', 'of the new role; unique within its account')
     .description('make a role')
     .requiredOption('--account <account>', 'of this account')
     .option('--operator <operator>', 'of the account')

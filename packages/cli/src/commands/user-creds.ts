@@ -45,9 +45,15 @@ export function addCreds(user: Command): void {
   });
   examples(
     inAccount(
-      listing(user.command('credentials').argument('[user]').description('what was issued: the ledger'), {
-        search: false,
-      }),
+      listing(
+        user
+          .command('credentials')
+          .argument('[user]', 'whose; every user’s unless given')
+          .description('what was issued: the ledger'),
+        {
+          search: false,
+        },
+      ),
     ).option('--state <state>', 'active, expired, revoked or superseded'),
     'user credentials printer --account orders',
     'user credentials --account orders --state active',

@@ -37,7 +37,10 @@ export function addUser(program: Command): void {
   examples(
     inAccount(
       deleting(
-        user.command('delete').argument('<user>').description('delete a user and revoke what it holds'),
+        user
+          .command('delete')
+          .argument('<user>', 'name, id or public key')
+          .description('delete a user and revoke what it holds'),
       ),
     ),
     'user delete printer --account orders --reason "gone"',
@@ -82,7 +85,7 @@ function addLists(user: Command): void {
 function addCreate(user: Command): void {
   const command = user
     .command('create')
-    .argument('<name>')
+    .argument('<name>', 'of the new user; unique within its account')
     .description('make a user; creds are issued by "user creds"')
     .requiredOption('--account <account>', 'in this account')
     .option('--operator <operator>', 'of the account')
