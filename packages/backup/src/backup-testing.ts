@@ -2,8 +2,11 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import type { TestDatabase } from '@gatehouse/kit/testing';
 import pg from 'pg';
 
+/** A database as these tests use it. */
+export type AnyDatabase = Pick<TestDatabase, 'url' | 'query' | 'drop'>;
+
 /** A database that nobody has migrated. */
-export async function emptyDatabase(): Promise<TestDatabase> {
+export async function emptyDatabase(): Promise<AnyDatabase> {
   const server = process.env.TEST_POSTGRES_URL ?? '';
   const name = `b_${randomBytes(6).toString('hex')}`;
   const admin = async (statement: string) => {
@@ -30,7 +33,7 @@ export async function emptyDatabase(): Promise<TestDatabase> {
 export const awkward = 'tab\there\nnew line\\backslash \\N \\. "quote" {brace} é 漢字 🦉 \u0001\u007f';
 
 /** Rows of every kind that the tables know; more audit events than one part of a backup holds with `events`. */
-export async function fill(database: TestDatabase, { events = 200 } = {}): Promise<void> {
+export async function fill(database: AnyDatabase, { events = 200 } = {}): Promise<void> {
   const { query } = database;
   const tenant = randomUUID();
   await query(`insert into auth.tenant (id, name) values ($1, $2)`, [tenant, awkward]);
@@ -62,7 +65,7 @@ const everyByte = (bytes: number): Buffer =>
   Buffer.from(Uint8Array.from({ length: bytes }, (_, at) => at & 255));
 
 /** An operator and its system account, which point at each other. */
-async function fillNatsIdentity({ query }: TestDatabase, tenant: string): Promise<void> {
+async function fillNatsIdentity({ query }: AnyDatabase, tenant: string): Promise<void> {
   await query(
     `with s as (insert into natsid.secret (id, kind, public_key, sealed, key_id)
        values (gen_random_uuid(), 'operator', 'OABC', 'gs1.k1.a.b', 'k1') returning id),
@@ -75,7 +78,7 @@ async function fillNatsIdentity({ query }: TestDatabase, tenant: string): Promis
 }
 
 /** In a month long past, in this one, and before every month there is a partition for. */
-async function fillAudit({ query }: TestDatabase, events: number): Promise<void> {
+async function fillAudit({ query }: AnyDatabase, events: number): Promise<void> {
   await query(`select audit.ensure_partition('2025-03-01')`);
   await query(
     `insert into audit.event (chain, sequence, id, recorded_at, occurred_at, type, severity, source, data, client_ip,

@@ -1,19 +1,12 @@
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestDatabase, testDatabase } from '@gatehouse/kit/testing';
+import { testDatabase } from '@gatehouse/kit/testing';
 import { migrateUp, migrationStatus, newestMigration } from '@gatehouse/schema';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateKeyPair, parseIdentities } from './age-keys.ts';
-import { emptyDatabase, fill } from './backup-testing.ts';
+import { type AnyDatabase, emptyDatabase, fill } from './backup-testing.ts';
 import { type CreateOptions, createBackup } from './create.ts';
 import type { Manifest } from './manifest.ts';
 import { readBackup } from './read.ts';
@@ -21,12 +14,12 @@ import { type RestoreOptions, restoreBackup } from './restore.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'gatehouse-backup-'));
 const secrets = { settings: { GATEHOUSE_SECRET: 'the-root-secret' }, files: [] };
-let source: TestDatabase;
+let source: AnyDatabase;
 let recipient: string;
 let identities: string[];
-const databases: TestDatabase[] = [];
+const databases: AnyDatabase[] = [];
 
-const tracked = async (made: Promise<TestDatabase>): Promise<TestDatabase> => {
+const tracked = async (made: Promise<AnyDatabase>): Promise<AnyDatabase> => {
   const database = await made;
   databases.push(database);
   return database;
@@ -80,13 +73,13 @@ const refusal = (work: Promise<unknown>): Promise<string> =>
   );
 
 /** Every table of a database with its count and sum, as a backup of it has them. */
-const contentOf = async (database: TestDatabase) => {
+const contentOf = async (database: AnyDatabase) => {
   const { manifest } = await made({ databaseUrl: database.url, secrets: undefined });
   const tables = manifest.tables.map(({ name, rows, row_sum }) => ({ name, rows, row_sum }));
   return { tables, sequences: manifest.sequences, months: manifest.months };
 };
 
-const schemasOf = async ({ query }: TestDatabase) =>
+const schemasOf = async ({ query }: AnyDatabase) =>
   (
     await query<{ nspname: string }>(`select nspname from pg_namespace where nspname !~ '^pg_' order by 1`)
   ).map(({ nspname }) => nspname);
@@ -168,9 +161,11 @@ describe('a backup', () => {
     expect(await refusal(create({ path, databaseUrl: empty.url }))).toBe(
       'there is no Gatehouse in this database',
     );
-    expect(await refusal(create({ path, recipients: [recipient.replace(/.$/, (last) => (last === 'q' ? 'p' : 'q'))] }))).toMatch(
-      /is no age recipient/,
-    );
+    expect(
+      await refusal(
+        create({ path, recipients: [recipient.replace(/.$/, (last) => (last === 'q' ? 'p' : 'q'))] }),
+      ),
+    ).toMatch(/is no age recipient/);
     expect(statSync(path, { throwIfNoEntry: false })).toBeUndefined();
     expect(readdirSync(home).filter((name) => name.startsWith('.'))).toEqual([]);
   });

@@ -4,6 +4,7 @@
  */
 export { generateKeyPair, type KeyPair, parseIdentities, parseRecipients } from './age-keys.ts';
 export { BackupFault } from './backup-fault.ts';
+export { withClient as withDatabaseClient } from './connection.ts';
 export { type Created, type CreateOptions, createBackup, type Progress } from './create.ts';
 export type { Head, Manifest, SavedSequence, SavedTable } from './manifest.ts';
 export { type Backup, readBackup } from './read.ts';

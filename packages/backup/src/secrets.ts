@@ -55,7 +55,7 @@ export function gatherSecrets({ env, home, files }: SecretsSource): Secrets {
   const missing = REQUIRED.filter((name) => settings[name] === undefined);
   if (missing.length > 0)
     throw new BackupFault(
-      `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing in the environment: the data cannot be used without; set them as the services have them, or say --without-secrets`,
+      `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing in the environment: the data cannot be used without; set them as the services have them, or say --data-only`,
     );
   return {
     settings,

@@ -44,13 +44,20 @@ export function frame(program: Command): Command {
 }
 
 /** Commands that speak to no installation. */
-const elsewhere: ReadonlySet<string> = new Set(['profile', 'completion', 'migrate', 'bus']);
+const elsewhere: ReadonlySet<string> = new Set([
+  'profile',
+  'completion',
+  'migrate',
+  'bus',
+  'backup',
+  'restore',
+]);
 
 /** What is said once for every command: colours, which installation, in which tenant an e-mail address is looked up. */
 function prepare(program: Command, action: Command): void {
   const { color, url, profile } = program.opts<{ color: boolean; url?: string; profile?: string }>();
   if (!color) refuseColour();
-  if (elsewhere.has(groupOf(program, action))) return;
+  if (elsewhere.has(groupOf(program, action)) || action.name() === 'break-glass') return;
   const installation = chooseInstallation({ url, profile });
   useInstallation(installation);
   program.setOptionValueWithSource('url', installation.url, 'config');

@@ -108,7 +108,7 @@ export function createHasher(options: HasherOptions = {}): Hasher {
   const peppers = new Map(
     [...(options.formerPeppers ?? []), ...(options.pepper ? [options.pepper] : [])].map(byKeyId),
   );
-  const currentKeyId = options.pepper ? keyIdOf(options.pepper) : undefined;
+  const currentKeyId = options.pepper ? pepperIdOf(options.pepper) : undefined;
   const nothing = impossiblePhc(cost, currentKeyId);
   const slots = Math.max(1, options.maxConcurrent ?? availableParallelism());
   const waitMs = options.queueWaitMs ?? DEFAULTS.queueWaitMs;
@@ -264,7 +264,8 @@ function withKeyId(phc: string, keyId: string): string {
   return phc.replace(/^(\$argon2id\$v=19\$[^$]+)\$/, `$1,keyid=${keyId}$`);
 }
 
-function keyIdOf(pepper: Uint8Array): string {
+/** What a hash names its pepper by; tells nothing of it. */
+export function pepperIdOf(pepper: Uint8Array): string {
   return createHmac('sha256', pepper)
     .update('gatehouse pepper id')
     .digest()
@@ -273,7 +274,7 @@ function keyIdOf(pepper: Uint8Array): string {
 }
 
 function byKeyId(pepper: Uint8Array): [string, Uint8Array] {
-  return [keyIdOf(pepper), pepper];
+  return [pepperIdOf(pepper), pepper];
 }
 
 /** Costs what a real hash costs and matches no password: its digest was never computed. */

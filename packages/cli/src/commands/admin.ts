@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { addAdminSessions } from './admin-sessions.ts';
 import { addAdminTenant } from './admin-tenant.ts';
 import { addAdminUser } from './admin-user.ts';
+import { addBreakGlass } from './break-glass.ts';
 
 /** `gatehouse admin …`: users, tenants and sessions, as an administrator. */
 export function addAdmin(program: Command): void {
@@ -9,4 +10,5 @@ export function addAdmin(program: Command): void {
   addAdminUser(admin);
   addAdminTenant(admin);
   addAdminSessions(admin);
+  addBreakGlass(admin);
 }
