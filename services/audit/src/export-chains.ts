@@ -14,7 +14,7 @@ export interface Stretch {
   /** Of what retention dropped; with `after` the same, this is the head before the stretch. */
   readonly dropped: { readonly sequence: number; readonly hash: Buffer };
   readonly last: number;
-  /** Whether the chain goes on beyond `last`, or began before `after`: the question was for less. */
+  /** Whether the question was for a time, and not for the whole chain. */
   readonly bounded: boolean;
 }
 
@@ -35,7 +35,7 @@ export async function* stretchesOf(
     const chains = await pageOfChains(db, filters, snapshot, at);
     for (const chain of chains) {
       const stretch = await narrowed(db, filters, snapshot, chain);
-      if (stretch !== undefined && stretch.last > stretch.after) yield stretch;
+      if (stretch.last > stretch.after || !stretch.bounded) yield stretch;
     }
     const last = chains.at(-1);
     if (last === undefined || chains.length < CHAINS_A_PAGE) return;
@@ -75,7 +75,7 @@ async function narrowed(
   { start, end }: ExportFilters,
   { size }: Snapshot,
   { chain, last, ...root }: Chain,
-): Promise<Stretch | undefined> {
+): Promise<Stretch> {
   const dropped = { sequence: root.dropped_sequence, hash: root.dropped_hash };
   const whole = {
     chain,

@@ -31,7 +31,9 @@ export async function* logOf(db: Db, filters: ExportFilters, { size }: Snapshot)
         index >= first &&
         index < after &&
         (filters.tenantId === undefined || head.chain === filters.tenantId);
-      return pruner.next(head, wanted);
+      // A checkpoint of just so many entries: no part lies across.
+      const before = index === Number(filters.logSize) ? pruner.end() : [];
+      return [...before, ...pruner.next(head, wanted)];
     });
     if (parts.length > 0) yield parts.map(logPartText);
     const last = rows.at(-1);

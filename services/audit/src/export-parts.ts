@@ -69,6 +69,9 @@ export async function* partsOf(
   const proving = filters.proof === 'full';
   const batch = { ...matching(filters), everything: proving };
   const run = new Run(chain, proving, resumed ? undefined : await headBefore(pool, stretch));
+  // Nothing is left of it: that much is said, because the log of heads tells of it.
+  if (proving && filters.types === undefined && !resumed && last === stretch.after)
+    yield [{ gap: { chain, first: last + 1, last, contents: [] }, previous: stretch.dropped }];
   for (let after = stretch.after; after < last; ) {
     const until = Math.min(after + PLACES, last);
     const rows = await read(pool, batch, [chain, after, until]);
