@@ -30,6 +30,8 @@ export interface TenantObjects {
   readonly admin: Holder;
   /** Which object a name in the path, query or body of an operation stands for. */
   idOf(operation: Operation, named: Pick<NamedObject, 'name'>): string;
+  /** Whether there is one. */
+  knows(operation: Operation, named: Pick<NamedObject, 'name'>): boolean;
   /** The one object that not even the tenant's own administrators may see. */
   readonly hiddenOperatorId: string;
   /** Every id, for what must not be shown to others. */
@@ -58,9 +60,9 @@ export async function tenantObjects(platform: Platform, name: string): Promise<T
     admin,
     hiddenOperatorId: nats.operator_id ?? '',
     ids: Object.values(known),
+    knows: (operation, { name }) => known[kindOf(operation.path, name) ?? ''] !== undefined,
     idOf(operation, named) {
-      const kind = kindOf(operation.path, named.name);
-      const id = kind === undefined ? undefined : known[kind];
+      const id = known[kindOf(operation.path, named.name) ?? ''];
       if (id !== undefined) return id;
       throw new Error(
         `${operation.method} ${operation.path} names an object by ${named.name}: make one in tenant-objects.ts`,
