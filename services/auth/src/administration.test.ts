@@ -177,6 +177,26 @@ describe('the last administrator', () => {
     root = answers[0]?.status === 200 ? root : other;
   });
 
+  it('of the platform is still there after two have tried to delete each other, or themselves, at once', async () => {
+    const remove = (by: Person, who: Person) =>
+      auth.platform.api.request('DELETE', `/api/admin/users/${who.userId}?reason=test`, undefined, {
+        token: by.token,
+      });
+    for (const each of [false, true]) {
+      const other = await auth.person({ role: 'PLATFORM_ADMIN' });
+      const answers = await Promise.all(
+        each ? [remove(root, root), remove(other, other)] : [remove(root, other), remove(other, root)],
+      );
+      expect(answers.filter(({ status }) => status === 204)).toHaveLength(1);
+      const rows = await auth.platform.database.query<{ id: string }>(
+        `select id from auth.user_account where role = 'PLATFORM_ADMIN' and status = 'active'`,
+      );
+      expect(rows).toHaveLength(1);
+      root = rows[0]?.id === root.userId ? root : other;
+    }
+    expect(codeOf(await remove(root, root))).toEqual([409, 'last_administrator']);
+  });
+
   it('of a tenant cannot demote or lock itself, but a platform administrator may', async () => {
     const tenantId = await auth.tenant();
     const admin = await auth.person({ role: 'ADMIN', tenantId });

@@ -1,7 +1,7 @@
 import { append, newId, Problem, Reason, reasonGiven, Uuid } from '@gatehouse/kit';
 import type { Registration } from '@gatehouse/schema';
 import Type from 'typebox';
-import { type AdminCall, administeredBy, refused } from './administration.ts';
+import { type AdminCall, administeredBy, refused, takeTurn } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { syncTenant } from './sync.ts';
 import { RegistrationName, TenantName, TenantView, tenantView } from './tenant-view.ts';
@@ -54,7 +54,8 @@ async function insert(
   }: { id: string; name: string; registration: Registration; reason: string },
 ) {
   if (reason === '') return refused('reason_required');
-  // The id of a deleted tenant would give its audit to the new one.
+  // The id of a deleted tenant would give its audit to the new one; whoever deletes one has the turn.
+  await takeTurn(tx);
   const retired = await tx.selectFrom('retired_id').select('id').where('id', '=', id).executeTakeFirst();
   if (retired !== undefined) return refused('tenant_id_taken');
   const tenant = await tx
