@@ -10,6 +10,7 @@ import {
 } from '@gatehouse/nats-claims';
 import {
   type ConsumerInfo,
+  JetStreamApiError,
   type JetStreamManager,
   jetstreamManager,
   type StreamInfo,
@@ -230,7 +231,5 @@ async function consumers(jsm: JetStreamManager): Promise<Check> {
 }
 
 /** JetStream's own words for a refusal; otherwise that it did not answer. */
-function faultOf(error: unknown, absent: string): string {
-  const { name, message } = error as Error;
-  return name === 'JetStreamApiError' ? `${absent} (${message})` : 'JetStream does not answer';
-}
+const faultOf = (error: unknown, absent: string): string =>
+  error instanceof JetStreamApiError ? `${absent} (${error.message})` : 'JetStream does not answer';

@@ -36,7 +36,11 @@ export async function examineDatabase(
 
 async function open(url: string): Promise<{ client: pg.Client } | { check: Check }> {
   const { explainDatabaseError } = await import('@gatehouse/schema');
-  const at = `${hostOf(url)}`;
+  const at = hostOf(url);
+  if (!/^postgres(?:ql)?:\/\//.test(url)) {
+    const remedy = 'it must look like postgres://user:…@host:5432/gatehouse';
+    return { check: failed('database', 'DATABASE_URL is not understood', { remedy }) };
+  }
   try {
     const client = new pg.Client({
       connectionString: url,

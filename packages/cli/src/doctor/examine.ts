@@ -7,9 +7,12 @@ import type { KnownSettings } from './settings.ts';
 const PART_TIMEOUT_MS = 20_000;
 
 /** Looks at everything that can be looked at from here. Parts wait for one another only where they must. */
-export async function examine(url: string): Promise<readonly Check[]> {
+export async function examine(
+  url: string,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<readonly Check[]> {
   const { examineSettings } = await import('./settings.ts');
-  const { known, checks: settings } = await examineSettings();
+  const { known, checks: settings } = await examineSettings(env);
   const part = (name: string, work: () => Promise<readonly Check[]>) => guarded(name, PART_TIMEOUT_MS, work);
   const found = await Promise.all([
     part('database', () => database(known)),
@@ -17,7 +20,7 @@ export async function examine(url: string): Promise<readonly Check[]> {
     part('redis', async () => (await import('./redis.ts')).examineRedis(known)),
     part('health', async () => edge(url, known)),
     part('certificate', () => certificates(url, known)),
-    part('disk', async () => (await import('./disk.ts')).examineHome()),
+    part('disk', async () => (await import('./disk.ts')).examineHome(env)),
   ]);
   return [...settings, ...found.flat()];
 }
