@@ -199,7 +199,7 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
   });
 
   test('a later start shows no credentials, starts again what is shot, and is itself recovered after kill -9', async () => {
-    const one = await ready(start());
+    const one = await ready(start({ AUDIT_CHECKPOINT_SECONDS: '1' }));
     expect(one.output()).not.toContain('First administrator');
     for (const part of ['nats', 'postgres', 'services'] as const) {
       const before = stack().pids[part];
@@ -209,6 +209,7 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
     // What its owner adds to the operator of the bus waits until the server has started with it.
     gatehouse('operator', 'key', 'add', 'gatehouse');
     expect(operatorKeys()).toEqual(['active', 'pending']);
+    await until(() => existsSync(join(home.path, 'audit-checkpoints')), one.output);
     const { pids } = stack();
     process.kill(pids.launcher, 'SIGKILL');
     one.process.kill('SIGKILL');
@@ -218,6 +219,9 @@ describe('npm start', { timeout: START_TIMEOUT_MS * 2 }, () => {
     for (const pid of Object.values(pids)) expect(isAlive(pid)).toBe(false);
     for (const line of curlLines(again.output())) expect(JSON.parse(runs(line))).not.toHaveProperty('code');
     await until(() => operatorKeys().join() === 'active,active', again.output);
+    // What was vouched for before every kill is still in the trail.
+    const log = readFileSync(join(home.path, 'gatehouse.log'), 'utf8');
+    expect(log).not.toContain('the audit trail is not the one');
     again.process.kill('SIGTERM');
     expect(await again.exited).toBe(0);
   });

@@ -181,6 +181,8 @@ function environmentFor(about: {
     NODE_ENV: 'development',
     TOKEN_ISSUER: publicUrl(address),
     GATEHOUSE_SECRET: secrets.GATEHOUSE_SECRET,
+    // Outside the database's folder: what is restored there does not bring this back with it.
+    ...(parts.postgres && { AUDIT_CHECKPOINT_FILE: join(home, 'audit-checkpoints') }),
     ...process.env,
     ENCRYPTION_KEYS: own.ENCRYPTION_KEYS,
     ENCRYPTION_CURRENT_KEY_ID: own.ENCRYPTION_CURRENT_KEY_ID,
