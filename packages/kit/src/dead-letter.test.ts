@@ -3,6 +3,7 @@ import { type DeadLetterSummary, listDeadLetters, readDeadLetter, replayDeadLett
 import { EventBench, recordEffect } from './event-testing.ts';
 import { newId } from './id.ts';
 import { bury, type Handle } from './inbox.ts';
+import { eventually } from './testing.ts';
 
 let bench: EventBench;
 beforeAll(async () => {
@@ -38,13 +39,26 @@ const told = () =>
   bench.database.query<{ data: Record<string, unknown>; tenant_id: null; aggregate: string }>(
     `select data, tenant_id, aggregate from auth.outbox where type = 'admin.dead_letter.replayed'`,
   );
+/** Transactions that wait for another's lock. */
+async function waiting(): Promise<number> {
+  const [row] = await bench.database.query<{ count: number }>(
+    `select count(*)::int as count from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return row?.count ?? 0;
+}
 const stateOf = async (id: string): Promise<DeadLetterSummary | undefined> =>
   (await listDeadLetters(bench.consumer.pool, { state: 'all' })).find((one) => one.id === id);
 
 describe('a dead letter', () => {
   it('takes effect once, however many replay it at the same moment, and is told once with its reason', async () => {
     const { id, eventId } = await letterOf();
-    const outcomes = await Promise.all([replay(id), replay(id), replay(id)]);
+    // Whoever is first is done only when the others are there.
+    const slow: Handle = async (tx, events) => {
+      await recordEffect(tx, events);
+      await eventually(async () => (await waiting()) === 2);
+    };
+    const outcomes = await Promise.all([replay(id, slow), replay(id, slow), replay(id, slow)]);
     expect(outcomes.map(({ outcome }) => outcome).toSorted()).toEqual([
       'already_replayed',
       'already_replayed',
