@@ -151,7 +151,7 @@ class Export {
       tenant_id: tenantId ?? null,
       proof,
       log_size: this.#snapshot.size,
-      began_at: new Date().toISOString(),
+      began_at: this.#snapshot.beganAt.toISOString(),
     } as const;
     yield this.#writer.open(header, proof === 'full' ? await checkpointOf(db, this.#snapshot) : null);
     if (proof === 'full')

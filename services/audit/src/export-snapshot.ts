@@ -14,6 +14,8 @@ type SnapshotContext = Pick<AuditContext, 'db' | 'relay' | 'checkpointKey' | 'lo
 export interface Snapshot {
   /** Entries of the log of heads that count. */
   readonly size: number;
+  /** When it began, by the database's clock: no later than what it ends with. */
+  readonly beganAt: Date;
   /** Chains that were beyond that log all the same: what nothing is signed for (yet). */
   readonly tails: Readonly<Record<string, number>>;
 }
@@ -25,6 +27,7 @@ const SIGNING_RETRY_MS = 50;
 
 /** Signs what is new, if that may be, and says where the trail ends now. */
 export async function takeSnapshot(ctx: SnapshotContext): Promise<Snapshot> {
+  const began = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(ctx.db);
   await trySigning(ctx);
   // One statement: a state that was committed as a whole.
   const { rows } = await sql<{ size: number; chain: string | null; sequence: number | null }>`
@@ -36,7 +39,7 @@ export async function takeSnapshot(ctx: SnapshotContext): Promise<Snapshot> {
   );
   const tails: Record<string, number> = {};
   for (const { chain, sequence } of rows) if (chain !== null && sequence !== null) tails[chain] = sequence;
-  return { size: rows[0]?.size ?? 0, tails };
+  return { size: rows[0]?.size ?? 0, tails, beganAt: began.rows[0]?.now ?? new Date() };
 }
 
 // On a fork nothing is signed; the export shows it all the same, and what is wrong with it.
@@ -76,5 +79,6 @@ export function readSnapshot(ctx: SnapshotContext, cursor: string, filters: Expo
   const [size, ...flat] = position;
   const tails: Record<string, number> = {};
   for (let at = 0; at + 1 < flat.length; at += 2) tails[String(flat[at])] = Number(flat[at + 1]);
-  return { size: Number(size), tails };
+  // Only what begins an export says when it began.
+  return { size: Number(size), tails, beganAt: new Date() };
 }

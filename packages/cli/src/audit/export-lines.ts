@@ -11,6 +11,7 @@ export interface ExportHeader {
   readonly tenant_id: string | null;
   readonly proof: string;
   readonly log_size: number;
+  readonly began_at: string;
 }
 
 /** The head before the first part of a chain. */

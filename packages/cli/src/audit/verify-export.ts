@@ -43,6 +43,8 @@ export interface Sound {
   readonly unsigned: number;
   /** Chains of which retention has dropped the beginning. */
   readonly begun_late: number;
+  /** When the export began, as it says itself. */
+  readonly began_at: string;
   readonly checkpoint: { readonly origin: string; readonly size: number; readonly time: string } | null;
   /** The newest checkpoint kept outside that was compared. */
   readonly compared: { readonly size: number; readonly time: string } | null;
@@ -56,6 +58,11 @@ export interface Trust {
   readonly verifier: NoteVerifier;
   /** Checkpoints kept outside, signed by the key. */
   readonly kept: readonly Checkpoint[];
+  /**
+   * Whether all of them are older than the export, because they were read before it was asked for. Otherwise those that
+   * were signed after the export says that it began, and count more than it does, are about later times.
+   */
+  readonly keptBefore: boolean;
 }
 
 const timeOf = ({ time }: Checkpoint) => new Date(time * 1000).toISOString();
@@ -116,6 +123,7 @@ class Verification {
     const compared = this.#log?.compared;
     return {
       ...this.#done,
+      began_at: this.#header.began_at,
       checkpoint:
         point === undefined ? null : { origin: point.origin, size: point.size, time: timeOf(point) },
       compared: compared === undefined ? null : { size: compared.size, time: timeOf(compared) },
@@ -141,7 +149,11 @@ class Verification {
         });
       }
     }
-    this.#log = new LogOfHeads(this.#header as ExportHeader, this.#checkpoint, this.#trust.kept);
+    this.#log = new LogOfHeads(
+      this.#header as ExportHeader,
+      this.#checkpoint,
+      keptOf(this.#header as ExportHeader, this.#trust),
+    );
   }
 
   /** Before the first record: the log is whole, so that its heads can be believed. */
@@ -230,6 +242,16 @@ class Verification {
   }
 }
 
+/** The checkpoints kept outside that the export must agree with. */
+function keptOf(
+  { log_size: size, began_at: began }: ExportHeader,
+  { kept, keptBefore }: Trust,
+): Checkpoint[] {
+  // Checkpoints say whole seconds.
+  const isOlder = ({ time }: Checkpoint) => (time + 1) * 1000 <= Date.parse(began);
+  return kept.filter((one) => one.size > 0 && (keptBefore || one.size <= size || isOlder(one)));
+}
+
 const PLACE_BYTES = 40;
 const isOfTime = (header: ExportHeader | undefined) =>
   header?.filters.start !== undefined || header?.filters.end !== undefined;
@@ -298,7 +320,7 @@ class LogOfHeads {
   constructor(header: ExportHeader, checkpoint: Checkpoint | undefined, kept: readonly Checkpoint[]) {
     this.#header = header;
     this.#checkpoint = checkpoint;
-    this.#kept = kept.filter(({ size }) => size > 0).toSorted((a, b) => a.size - b.size);
+    this.#kept = kept.toSorted((a, b) => a.size - b.size);
     this.#keptOf = Map.groupBy(this.#kept, ({ size }) => size);
     if (checkpoint !== undefined && checkpoint.size !== header.log_size)
       throw new Refuted({ cause: 'log', detail: 'its checkpoint is of another size than its log of heads' });

@@ -63,6 +63,7 @@ async function online(options: VerifyOptions): Promise<Verdict> {
     return await verifyExport(counted(readExport(Readable.fromWeb(body as never)), progress), {
       verifier,
       kept,
+      keptBefore: true,
     });
   } catch (error) {
     if (error instanceof Fault) throw error;
@@ -87,7 +88,8 @@ async function offline(options: VerifyOptions, file: string): Promise<Verdict> {
   const items = readExport(openExportFile(file));
   try {
     const verifier = options.key === undefined ? await trustedFor(file) : verifierOf(options.key);
-    return await verifyExport(items, { verifier, kept: await keptOf(options, verifier) });
+    const kept = await keptOf(options, verifier);
+    return await verifyExport(items, { verifier, kept, keptBefore: false });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR')
@@ -139,10 +141,11 @@ function sentencesOf({
   erased,
   unsigned,
   begun_late,
+  began_at,
   checkpoint,
   compared,
 }: Sound): string {
-  const lines = [`the trail is sound: ${records} records in ${chains} chains`];
+  const lines = [`the trail is sound: ${records} records in ${chains} chains, as of ${began_at}`];
   if (omitted > 0)
     lines.push(`${omitted} more were left out of the export; their places in the chains are sound`);
   if (erased > 0) lines.push(`of ${erased} records the personal fields were erased`);
