@@ -28,8 +28,14 @@ export interface Gatehouse {
   close(): void;
 }
 
-/** Makes a gatehouse command; `platform` is asked at each run, so it may still be starting. */
-export function gatehouseFor(platform: () => Platform): Gatehouse {
+/**
+ * Makes a gatehouse command; `platform` is asked at each run, so it may still be starting. `settings`: what it finds in
+ * its environment besides.
+ */
+export function gatehouseFor(
+  platform: () => Pick<Platform, 'url' | 'databaseUrl'>,
+  settings: () => Readonly<Record<string, string>> = () => ({}),
+): Gatehouse {
   const home = mkdtempSync(join(tmpdir(), 'gatehouse-cli-'));
   const sessions = join(home, 'sessions.json');
   const run: Gatehouse['run'] = (args, input = '') => {
@@ -40,6 +46,7 @@ export function gatehouseFor(platform: () => Platform): Gatehouse {
         GATEHOUSE_URL: platform().url,
         GATEHOUSE_SESSION_FILE: sessions,
         DATABASE_URL: platform().databaseUrl,
+        ...settings(),
       },
     });
     let out = '';

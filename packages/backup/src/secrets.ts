@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { BackupFault } from './backup-fault.ts';
 
 /** What a database is of no use without. */
@@ -22,6 +22,7 @@ export const settingsOfData: readonly string[] = [
   'JWT_PUBLIC_KEY_PEM',
   'JWT_KID',
   'OIDC_KEY_PAIRS',
+  'AUDIT_LOG_ORIGIN',
   'TOKEN_ISSUER',
   'TOKEN_AUDIENCE',
   'DEFAULT_TENANT_ID',
@@ -88,19 +89,22 @@ function parsed(text: string, path: string): Record<string, unknown> {
   }
 }
 
-/** What the services log in to the bus with: its private keys are in the database, these are not. */
+/**
+ * What the services log in to the bus with: its private keys are in the database, these are not. The public half of a bus
+ * that Gatehouse made lies beside the folder: its servers start with it.
+ */
 function busFiles(creds: string | undefined, home: string | undefined): { path: string; name: string }[] {
   const folder = creds ?? (home === undefined ? undefined : join(home, 'nats/creds'));
-  const publicHalf = home === undefined ? [] : [join(home, 'nats/bus.json')];
+  if (folder === undefined) return [];
+  const publicHalf = [join(dirname(folder), 'bus.json')].filter(isFile);
   return [
-    ...publicHalf.filter(isFile).map((path) => ({ path, name: 'nats/bus.json' })),
+    ...publicHalf.map((path) => ({ path, name: 'nats/bus.json' })),
     ...credsIn(folder).map((path) => ({ path, name: `nats/creds/${basename(path)}` })),
   ];
 }
 
 /** A file, or the `.creds` of a folder. */
-function credsIn(path: string | undefined): string[] {
-  if (path === undefined) return [];
+function credsIn(path: string): string[] {
   if (isFile(path)) return [path];
   try {
     const names = readdirSync(path).filter((name) => name.endsWith('.creds'));

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BusFiles, openBusFiles } from './bus-files.ts';
 import { findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
@@ -26,6 +26,8 @@ export interface InstallationOptions {
   readonly postgresFlags?: Record<string, string>;
   /** Whether nats-server answers on a monitoring port. */
   readonly natsMonitor?: boolean;
+  /** Folder with the bus of another installation, as a restore leaves it; without it the installation makes its own. */
+  readonly busFolder?: string | undefined;
 }
 
 /** A whole installation of real processes. */
@@ -194,6 +196,7 @@ class Parts {
     this.#home = home;
     this.#password = password;
     this.#options = options;
+    if (options.busFolder !== undefined) cpSync(options.busFolder, join(home, 'bus'), { recursive: true });
     this.bus = openBusFiles(join(home, 'bus'));
   }
 

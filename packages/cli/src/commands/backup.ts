@@ -20,7 +20,7 @@ export function addBackup(program: Command): void {
 }
 
 interface CreateOptions extends RecipientOptions, OutputOptions {
-  readonly out: string;
+  readonly output: string;
   readonly dataOnly?: boolean;
   readonly force?: boolean;
 }
@@ -31,7 +31,7 @@ function addCreate(backup: Command): void {
     .description(
       'back up all schemas beside the traffic, and the secrets they need (needs DATABASE_URL of the owner, and the environment of the services)',
     )
-    .requiredOption('--out <file>', 'the backup to write')
+    .requiredOption('--output <file>', 'the backup to write')
     .option('--recipient <age1…>', 'who may open it; may be given several times', several)
     .option('--recipients-file <file>', 'file with a recipient on each line')
     .option('--data-only', 'leave out the settings and secrets: then keep them elsewhere')
@@ -41,8 +41,8 @@ function addCreate(backup: Command): void {
       'after',
       `
 Examples:
-  gatehouse backup create --out gatehouse.backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
-  gatehouse backup --out gatehouse.backup --recipients-file operators.txt
+  gatehouse backup create --output gatehouse.backup --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  gatehouse backup --output gatehouse.backup --recipients-file operators.txt
 `,
     )
     .action(async (_options: unknown, command: Command) => create(command.optsWithGlobals<CreateOptions>()));
@@ -62,7 +62,7 @@ async function create(options: CreateOptions): Promise<void> {
   const progress = progressLine('backing up', options);
   const { bytes, manifest } = await createBackup({
     databaseUrl: url,
-    path: options.out,
+    path: options.output,
     recipients,
     force: options.force ?? false,
     release,
@@ -71,12 +71,12 @@ async function create(options: CreateOptions): Promise<void> {
   }).finally(progress.end);
   const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
   const said = [
-    `${options.out}: ${manifest.tables.length} tables, ${rows} rows, ${megabytes(bytes)}, version ${manifest.migration}`,
+    `${options.output}: ${manifest.tables.length} tables, ${rows} rows, ${megabytes(bytes)}, version ${manifest.migration}`,
     secrets === undefined
       ? 'without the secrets: keep GATEHOUSE_SECRET and ENCRYPTION_KEYS elsewhere, the data is of no use without them'
       : `with ${manifest.secrets?.names.join(', ')}`,
   ];
-  show(options, { path: options.out, bytes, ...manifest }, said.join('\n'));
+  show(options, { path: options.output, bytes, ...manifest }, said.join('\n'));
 }
 
 interface VerifyOptions extends OutputOptions {
@@ -111,17 +111,17 @@ function addKeygen(backup: Command): void {
   backup
     .command('keygen')
     .description('make a key pair for backups: the private half into a file, the public half is shown')
-    .requiredOption('--out <file>', 'the private key; keep it away from the machine that makes the backups')
-    .addHelpText('after', '\nExample:\n  gatehouse backup keygen --out backup-key.txt\n')
-    .action(async ({ out }: { out: string }, command: Command) => {
-      await refuseExisting(out);
+    .requiredOption('--output <file>', 'the private key; keep it away from the machine that makes the backups')
+    .addHelpText('after', '\nExample:\n  gatehouse backup keygen --output backup-key.txt\n')
+    .action(async ({ output }: { output: string }, command: Command) => {
+      await refuseExisting(output);
       const { generateKeyPair } = await import('@gatehouse/backup');
       const { recipient, identityFile } = await generateKeyPair();
-      await writeSecretFile(out, identityFile);
+      await writeSecretFile(output, identityFile);
       show(
         command.optsWithGlobals<OutputOptions>(),
-        { recipient, identity_file: out },
-        `${recipient}\n${out} opens what is encrypted to it: keep it elsewhere than the backups`,
+        { recipient, identity_file: output },
+        `${recipient}\n${output} opens what is encrypted to it: keep it elsewhere than the backups`,
       );
     });
 }
