@@ -115,9 +115,10 @@ CREATE INDEX tenant_unsynced ON auth.tenant USING btree (id) WHERE (synced_versi
 CREATE INDEX user_account_administrator ON auth.user_account USING btree (tenant_id, role) WHERE (role <> 'USER'::text);
 CREATE INDEX user_account_deleted ON auth.user_account USING btree (id) WHERE (status = 'deleted'::text);
 CREATE INDEX user_account_email ON auth.user_account USING btree (email text_pattern_ops, id);
-CREATE INDEX user_account_name ON auth.user_account USING btree (lower(name) text_pattern_ops) WHERE (name IS NOT NULL);
+CREATE INDEX user_account_name ON auth.user_account USING btree (lower(name) text_pattern_ops);
 CREATE INDEX user_account_newest ON auth.user_account USING btree (created_at, id);
 CREATE INDEX user_account_newest_of_tenant ON auth.user_account USING btree (tenant_id, created_at, id);
+CREATE INDEX user_account_stopped ON auth.user_account USING btree (created_at, id) WHERE (status <> 'active'::text);
 CREATE INDEX user_account_unsynced ON auth.user_account USING btree (id) WHERE (synced_version < version);
 
 grant delete, insert, select, update on auth.dead_letter to gatehouse_auth;
