@@ -80,6 +80,8 @@ describe('the chains', () => {
       const follower = followChain(tenant);
       for (const row of rows) follower.next(row);
       expect(follower.end()).toBeUndefined();
+      const times = rows.map(({ recorded_at }) => recorded_at.getTime());
+      expect(times).toEqual(times.toSorted((a, b) => a - b));
     }
   });
 
