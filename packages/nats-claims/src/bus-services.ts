@@ -34,6 +34,7 @@ const uses: Readonly<Record<Exclude<BusService, 'all-in-one'>, BusUse>> = {
   auth: {
     publishes: [
       'auth.>',
+      'admin.break_glass',
       'admin.tenant.>',
       'admin.user.>',
       'admin.rate_limit.reset',
