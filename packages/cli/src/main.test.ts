@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -81,6 +81,24 @@ describe('how it ends', () => {
     server.closeAllConnections();
     server.close();
   });
+});
+
+it('starts light: no driver, no service and no validator is loaded before a command needs it', () => {
+  const hook = join(home, 'hook.mjs');
+  writeFileSync(
+    hook,
+    `import { registerHooks } from 'node:module';
+    registerHooks({ load: (url, context, next) => { console.error(url); return next(url, context); } });`,
+  );
+  const { stderr } = spawnSync(process.execPath, ['--import', hook, main, '--version'], {
+    encoding: 'utf8',
+    env: env(),
+  });
+  const loaded = stderr.split('\n');
+  expect(loaded.filter((url) => url.includes('/packages/cli/')).length).toBeGreaterThan(10);
+  const heavy =
+    /node_modules\/(?:pg|kysely|typebox|fastify|redis|@nats-io|@noble)\/|\/services\/|packages\/kit\//;
+  expect(loaded.filter((url) => heavy.test(url))).toEqual([]);
 });
 
 describe('what it shows', () => {

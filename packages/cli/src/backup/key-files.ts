@@ -1,6 +1,8 @@
-import { parseIdentities, parseRecipients } from '@gatehouse/backup';
 import { Fault } from '../fault.ts';
 import { readInput } from '../secret-file.ts';
+
+/** Loaded when a command needs it: it brings the database's driver and the cryptography with it. */
+const backup = () => import('@gatehouse/backup');
 
 /** To whom a backup shall be encrypted, as the command was told. */
 export interface RecipientOptions {
@@ -15,6 +17,7 @@ export async function recipientsOf({
   recipientsFile,
   unencrypted,
 }: RecipientOptions): Promise<string[]> {
+  const { parseRecipients } = await backup();
   const found = [
     ...recipient.flatMap((one) => parseRecipients(one, '--recipient')),
     ...(recipientsFile === undefined ? [] : parseRecipients(await readInput(recipientsFile), recipientsFile)),
@@ -31,6 +34,8 @@ export async function recipientsOf({
 
 /** The identities of the files named by --identity; none for a backup that is not encrypted. */
 export async function identitiesOf(paths: readonly string[] = []): Promise<string[]> {
+  if (paths.length === 0) return [];
+  const { parseIdentities } = await backup();
   const found: string[] = [];
   for (const path of paths) found.push(...parseIdentities(await readInput(path), path));
   return found;

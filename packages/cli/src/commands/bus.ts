@@ -1,4 +1,3 @@
-import { openBusMounts } from '@gatehouse/embedded/bus-files';
 import type { Command } from 'commander';
 import { Fault } from '../fault.ts';
 import { show } from '../output.ts';
@@ -24,14 +23,16 @@ export function addBus(program: Command): void {
     )
     .option('--resolver-dir <folder>', 'where nats-server keeps its accounts; must outlive it', '/data/jwt')
     .addHelpText('after', '\nExample:\n  gatehouse bus init --out /srv/gatehouse/bus\n')
-    .action((options: InitOptions, command: Command) => {
-      const files = init(options);
+    .action(async (options: InitOptions, command: Command) => {
+      const files = await init(options);
       const { credsFolder: creds, bundleFile: bundle } = files;
       show(command.optsWithGlobals(), { creds, bundle }, `${options.out} holds the bus`);
     });
 }
 
-function init({ out, resolverDir }: InitOptions) {
+async function init({ out, resolverDir }: InitOptions) {
+  // Loaded only here: it brings the rules of all NATS claims with it.
+  const { openBusMounts } = await import('@gatehouse/embedded/bus-files');
   try {
     return openBusMounts(out, resolverDir);
   } catch (error) {

@@ -11,10 +11,10 @@ export async function examineAudit(database: Database): Promise<readonly Check[]
     `select coalesce(bool_and(has_schema_privilege('audit', 'usage') and has_table_privilege(c.oid, 'select')), false)
        as readable
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = 'audit' and c.relname in ('chain', 'checkpoint')`,
+     where n.nspname = 'audit' and c.relname in ('chain', 'checkpoint', 'fault')`,
   );
   if (rows[0]?.readable !== true) return [skipped('audit', 'this login may not read the trail')];
-  return [await checkpoint(database), await months(database)];
+  return [await checkpoint(database), await faults(database), await months(database)];
 }
 
 async function checkpoint(database: Database): Promise<Check> {
@@ -40,6 +40,20 @@ async function checkpoint(database: Database): Promise<Check> {
         'start the audit service and look for "checkpoint" in its log: what no checkpoint covers could be cut off unseen',
     },
   );
+}
+
+/** Checkpoints that were vouched for outside and that the trail does not contain: it was cut, rolled back or swapped. */
+async function faults(database: Database): Promise<Check> {
+  const name = 'audit.faults';
+  const { rows } = await database.query<{ cause: string; found_at: Date }>(
+    'select cause, found_at from audit.fault where acknowledged_at is null order by found_at desc limit 5',
+  );
+  if (rows.length === 0) return ok(name, 'every checkpoint kept outside is in the trail');
+  return failed(name, 'the trail is not the one that was vouched for', {
+    details: rows.map(({ cause, found_at }) => `${found_at.toISOString()}: ${cause}`),
+    remedy:
+      'was the database restored or changed? "gatehouse audit verify" names the first record; acknowledge it only when the cause is known',
+  });
 }
 
 /** Events of a month without a partition go into the default one, from which no retention can drop them. */

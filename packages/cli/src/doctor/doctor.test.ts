@@ -251,6 +251,18 @@ describe('a database', () => {
     });
   });
 
+  it('whose audit lacks a checkpoint that was kept outside: failed, until somebody has acknowledged it', async () => {
+    await database.query(
+      "insert into audit.fault (id, cause, detail, note) values (gen_random_uuid(), 'rolled_back', 'd', 'n')",
+    );
+    const check = named(await ofDatabase(), 'audit.faults');
+    expect(check).toMatchObject({ status: 'failed', details: [expect.stringMatching(/Z: rolled_back$/)] });
+    await database.query(
+      "update audit.fault set acknowledged_at = now(), acknowledged_by = 'a', reason = 'r'",
+    );
+    expect(named(await ofDatabase(), 'audit.faults').status).toBe('ok');
+  });
+
   it('without a place for the events of next month: a warning', async () => {
     await database.query(
       `do $$ begin execute 'drop table audit.event_' || to_char((now() at time zone 'UTC') + interval '1 month', 'YYYYMM'); end $$`,
@@ -435,10 +447,17 @@ it('a clock is judged by what the way there leaves open', () => {
 });
 
 it('a cluster that is not well is named with its causes', () => {
-  const unwell = { name: 'main', healthy: false, causes: ['s3 does not answer'], unproven: 2 };
-  expect(judgeClusters([unwell, { name: 'other', healthy: true, causes: [] }])).toMatchObject({
+  const unwell = { name: 'main', healthy: false, causes: ['s3 does not answer'], warnings: [], unproven: 2 };
+  const soon = { name: 'other', healthy: true, causes: [], warnings: ['creds end soon'] };
+  const well = { name: 'well', healthy: true, causes: [], warnings: [] };
+  expect(judgeClusters([well]).status).toBe('ok');
+  expect(judgeClusters([unwell, soon, well])).toMatchObject({
     status: 'warning',
-    details: ['main: s3 does not answer', 'main: 2 accounts not proven on every server'],
+    details: [
+      'main: s3 does not answer',
+      'main: 2 accounts not proven on every server',
+      'other: creds end soon',
+    ],
     remedy: 'gatehouse cluster health main',
   });
 });

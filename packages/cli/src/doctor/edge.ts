@@ -2,10 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { Api, Json } from '../api.ts';
 import { Fault } from '../fault.ts';
 import { send } from '../send.ts';
+import { examineByApi } from './administration.ts';
 import { type Check, failed, ok, skipped, spoken, warning } from './check.ts';
-import { judgeClusters } from './clusters.ts';
 import { skew } from './database.ts';
-import { judgeSigningKeys, type SigningKey } from './signing-keys.ts';
 
 const HEALTH_TIMEOUT_MS = 6_000;
 /** The header counts whole seconds. */
@@ -94,39 +93,9 @@ export async function examineSignedIn(api: Api, local: boolean): Promise<readonl
     const me = await api.request('GET', '/api/auth/me');
     const roles = Array.isArray(me.roles) ? me.roles.join(', ') : '';
     const signedIn = ok(name, `${me.email} (${roles})`);
-    return local ? [signedIn] : [signedIn, ...(await fromAdministration(api))];
+    return local ? [signedIn] : [signedIn, ...(await examineByApi(api))];
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     return [warning(name, error.message, { remedy: 'gatehouse login' })];
   }
-}
-
-/** What the database would have told. Each is left out where the role does not reach. */
-async function fromAdministration(api: Api): Promise<Check[]> {
-  const ask = async <T>(name: string, path: string, judge: (items: T[]) => Check): Promise<Check> => {
-    try {
-      const { items } = await api.request('GET', path);
-      return judge(Array.isArray(items) ? (items as T[]) : []);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      return skipped(name, error.message);
-    }
-  };
-  return Promise.all([
-    ask<SigningKey>('keys.signing', '/api/admin/keys', (keys) => judgeSigningKeys(keys)),
-    ask<Json>('clusters', '/api/nats/clusters?limit=200', (clusters) =>
-      judgeClusters(
-        clusters.map((one) => ({
-          name: String(one.name),
-          healthy: (one.health as Json | undefined)?.healthy === true || one.healthy === true,
-          causes: causesOf(one),
-        })),
-      ),
-    ),
-  ]);
-}
-
-function causesOf(cluster: Json): string[] {
-  const causes = (cluster.health as Json | undefined)?.causes ?? cluster.causes;
-  return Array.isArray(causes) ? causes.map(String) : [];
 }

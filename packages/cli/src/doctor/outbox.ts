@@ -80,6 +80,9 @@ async function unconfirmed(database: Database, schemas: readonly string[]): Prom
 }
 
 const REASONS_SHOWN = 5;
+/** What to do with messages that a consumer gave up on. */
+export const DEAD_LETTER_REMEDY =
+  'mend the cause that the reason names, then: gatehouse dead-letters replay --all --reason "…"';
 
 async function deadLetters(database: Database): Promise<Check> {
   const name = 'dead_letters';
@@ -96,6 +99,6 @@ async function deadLetters(database: Database): Promise<Check> {
     details: rows
       .slice(0, REASONS_SHOWN)
       .map((row) => `${row.consumer}: ${row.count} of ${row.type}: ${row.reason}`),
-    remedy: 'mend the cause that the reason names, then replay them: "Dead letters" in docs/runbook.md',
+    remedy: DEAD_LETTER_REMEDY,
   });
 }
