@@ -18,13 +18,15 @@ const root = join(import.meta.dirname, '../../..');
 const services = busServices.filter((name) => name !== 'all-in-one');
 const types: readonly string[] = catalogue.map(({ type }) => type);
 
+/** Files that name events of others: documents quote them as examples, the audit looks for them and translates them. */
+const readers: ReadonlySet<string> = new Set(['asyncapi.ts', 'export-ocsf.ts', 'login-events.ts']);
+
 /** Types of the catalogue that stand as texts in the sources of a service. */
 function appendedBy(service: string): string[] {
   const folder = join(root, 'services', service, 'src');
   const text = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts') && !/(\.test|testing)\.ts$/.test(name))
-    // Documents quote an event as an example.
-    .filter((name) => name !== 'asyncapi.ts')
+    .filter((name) => !readers.has(name))
     .map((name) => readFileSync(join(folder, name), 'utf8'))
     .join('\n');
   const ofAll: readonly string[] = busSubjectsOfAll;
