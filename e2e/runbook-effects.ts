@@ -1,6 +1,7 @@
-import { eventually } from '@gatehouse/kit/testing';
+import { randomUUID } from 'node:crypto';
+import { eventually, type TestDatabase } from '@gatehouse/kit/testing';
 import { expect } from 'vitest';
-import type { Person, Platform } from './platform.ts';
+import { auditEvent, type Person, type Platform } from './platform.ts';
 import type { Ran } from './run-gatehouse.ts';
 
 /** What a command of the page was run in. */
@@ -11,6 +12,8 @@ export interface Scene {
   readonly out: string;
   /** Whom its placeholders named. */
   readonly person: Person;
+  /** What `migrate`, `backup` and `restore` work on. */
+  readonly scratch: TestDatabase;
   /** Runs a line of the shell as the page's commands are run. */
   shell(line: string): Promise<Ran>;
 }
@@ -21,7 +24,9 @@ interface Effect {
   readonly after: (scene: Scene) => unknown;
 }
 
-const says = (pattern: RegExp): Effect => ({ after: ({ out }) => expect(out).toMatch(pattern) });
+const says = (pattern: RegExp): Effect => ({
+  after: ({ out }) => expect(pattern.test(out), `${pattern} in: ${out.slice(0, 1500)}`).toBe(true),
+});
 
 const option = (command: string, name: string): string =>
   new RegExp(`--${name} (?:"([^"]*)"|(\\S+))`).exec(command)?.slice(1).find(Boolean) ?? '';
@@ -70,6 +75,24 @@ const allApplied: Effect['after'] = async (scene) => expect(await migrations(sce
 const oneDown: Effect['before'] = async ({ shell }) =>
   expect((await shell('gatehouse migrate down --yes')).code).toBe(0);
 
+const tenantsNamed = async ({ scratch }: Omit<Scene, 'out'>, name: string): Promise<number> =>
+  (await scratch.query('select from auth.tenant where name = $1', [name])).length;
+const restored: Effect = {
+  before: ({ scratch }) =>
+    scratch.query(`insert into auth.tenant (id, name) values ($1, 'later than the backup')`, [randomUUID()]),
+  after: async (scene) => {
+    expect(await tenantsNamed(scene, 'later than the backup')).toBe(0);
+    await allApplied(scene);
+  },
+};
+
+/** A sign-in that fails, until the audit shows it. */
+async function failedSignIn(scene: Omit<Scene, 'out'>): Promise<void> {
+  await login(scene, 'WrongPassword123');
+  await auditEvent(scene.platform, { type: 'auth.login.failure', user_id: scene.person.user_id });
+}
+const lists = (pattern: RegExp): Effect => ({ before: failedSignIn, after: says(pattern).after });
+
 /**
  * What each command must bring about, by how it begins; the longest that fits counts. A command of the page that is not
  * here fails its test: exit code 0 alone says little.
@@ -101,9 +124,34 @@ export const effects: Readonly<Record<string, Effect>> = {
   'gatehouse migrate up': { before: oneDown, after: allApplied },
   'gatehouse migrate up-by-one': { before: oneDown, after: allApplied },
   'gatehouse migrate down': { after: async (scene) => expect(await migrations(scene, 'pending')).toBe(1) },
-  'gatehouse migrate down-to': { after: async (scene) => expect(await migrations(scene, 'applied')).toBe(1) },
+  'gatehouse migrate down-to': {
+    after: async (scene) => {
+      expect(await migrations(scene, 'applied')).toBe(1);
+      // What follows works on a whole database.
+      expect((await scene.shell('gatehouse migrate up')).code).toBe(0);
+    },
+  },
   'gatehouse migrate status': says(/0001-\S+\s+applied/),
   'gatehouse migrate version': says(/^\d{4}-/),
+
+  'gatehouse backup keygen': {
+    after: async ({ shell }) =>
+      expect((await shell('stat -c %a backup-key.txt && cat recipients.txt')).out).toMatch(
+        /^600\nage1\w+\n$/,
+      ),
+  },
+  'gatehouse backup create': says(/tables, \d+ rows/),
+  'gatehouse backup verify': says(/is whole/),
+  'gatehouse restore': restored,
+  'gatehouse doctor': says(/database/i),
+  'gatehouse settings': says(/./),
+  'gatehouse settings --service auth': says(/AUTH_LOGIN_MAX_ATTEMPTS\s+5/),
+  'gatehouse settings --service nats-identity': {
+    after: ({ out, platform }) => {
+      expect(out).toMatch(/ENCRYPTION_CURRENT_KEY_ID\s+k1/);
+      expect(out).not.toContain(platform.env.ENCRYPTION_KEYS);
+    },
+  },
 
   'gatehouse cluster get': says(/public_key|servers/),
   'gatehouse cluster health': says(/healthy/),
@@ -142,6 +190,37 @@ export const effects: Readonly<Record<string, Effect>> = {
       expect((await refresh(scene)).status).toBe(200);
     },
   },
+
+  'gatehouse admin user reset-lockout': { before: lockOut, after: signsIn },
+  'gatehouse admin user login-events': {
+    before: failedSignIn,
+    after: ({ out, person }) => expect(out).toContain(person.email),
+  },
+  'gatehouse admin user login-events --by-reason': lists(/wrong_password\s+\d+/),
+  'gatehouse admin sessions clear-expired': says(/\d+/),
+  'gatehouse admin break-glass': {
+    after: async (scene) => expect((await userOf(scene)).role).toBe('PLATFORM_ADMIN'),
+  },
+  'gatehouse rate-limit reset': {
+    after: ({ platform, command }) =>
+      auditEvent(
+        platform,
+        { type: 'admin.rate_limit.reset' },
+        ({ data }) => data.reason === option(command, 'reason'),
+      ),
+  },
+  'gatehouse audit search': lists(/auth\.login\.failure|TYPE/),
+  'gatehouse audit search --type auth.login.failure': lists(/auth\.login\.failure/),
+  'gatehouse audit search --trace': says(/auth\.login\.failure/),
+  'gatehouse audit export': {
+    after: async ({ platform, command, shell, out }) => {
+      const file = option(command, 'output');
+      if (file === '') expect(out.slice(0, 40)).toMatch(/^chain,sequence,id,/);
+      else JSON.parse((await shell(`cat ${file}`)).out);
+      await auditEvent(platform, { type: 'audit.exported' });
+    },
+  },
+  'gatehouse audit verify': says(/./),
 
   'curl -fsS -X POST http://localhost:8080/api/admin/users/<user-id>/lock': { after: isLocked },
   'curl -fsS http://localhost:8080/api/auth/register': says(/"user_id"/),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { repositoryRoot } from '@gatehouse/embedded';
 import { type TestDatabase, testDatabase } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newPerson, type Person, type Platform, startPlatform } from './platform.ts';
+import { auditEvent, newPerson, type Person, type Platform, startPlatform } from './platform.ts';
 import { gatehouseFor, type Ran } from './run-gatehouse.ts';
 import { effectOf, type Scene } from './runbook-effects.ts';
 import { type GuideRow, guideRows } from './runbook-page.ts';
@@ -16,6 +16,8 @@ let platform: Platform;
 /** What `migrate` works on: undoing the platform's own migrations would end everything else. */
 let scratch: TestDatabase;
 let cluster: string;
+/** Of a request that is in the audit. */
+let trace: string;
 let env: Record<string, string>;
 const gatehouse = gatehouseFor(() => platform);
 
@@ -44,6 +46,9 @@ beforeAll(async () => {
   };
   await signedIn();
   [{ name: cluster }] = await gatehouse.json(['cluster', 'list']);
+  const refused = await platform.api.post('/api/auth/login', { email: platform.admin.email, password: 'x' });
+  trace = refused.body.trace_id;
+  await auditEvent(platform, { type: 'auth.login.failure' }, (event) => event.trace_id === trace);
 });
 afterAll(async () => {
   await platform?.close();
@@ -57,7 +62,9 @@ async function signedIn(): Promise<void> {
 }
 
 function shell(line: string, more: Record<string, string> = {}): Promise<Ran> {
-  const onDatabase = /^gatehouse (?:--json )?migrate /.test(line) ? { DATABASE_URL: scratch.url } : {};
+  const onDatabase = /^gatehouse (?:--json )?(?:migrate|backup|restore) /.test(line)
+    ? { DATABASE_URL: scratch.url }
+    : {};
   const child = spawn('sh', ['-c', line], {
     cwd: gatehouse.home,
     env: { ...env, ...onDatabase, ...more },
@@ -83,6 +90,7 @@ function filled(command: string, { remark }: GuideRow, person: Person): string {
     .replaceAll('ada@example.com', person.email)
     .replaceAll('<user-id>', person.user_id)
     .replaceAll('<cluster>', cluster)
+    .replaceAll('<trace-id>', trace)
     .replace(/\bnode services\//, `node ${repositoryRoot}/services/`);
 }
 
@@ -96,7 +104,7 @@ async function run(row: GuideRow, text: string, person: Person): Promise<void> {
   // The same line of another guide: it has been seen to work.
   if (done.has(command)) return;
   const more = { REFRESH_TOKEN: person.refresh_token };
-  const scene: Omit<Scene, 'out'> = { platform, command, person, shell };
+  const scene: Omit<Scene, 'out'> = { platform, command, person, scratch, shell };
   await effect.before?.(scene);
   const { code, out, err } = await shell(command, more);
   expect(code, `${command}\n${err}${out}`).toBe(0);
