@@ -134,5 +134,13 @@ function readText(path: string): string {
 /** The settings as a file of lines `NAME=value`, which compose, systemd and `node --env-file` read. */
 export const asEnvFile = ({ settings }: Secrets): string =>
   Object.entries(settings)
-    .map(([name, value]) => `${name}=${value.replaceAll('\n', '\\n')}\n`)
+    .map(([name, value]) => `${name}=${quoted(value.replaceAll('\n', '\\n'))}\n`)
     .join('');
+
+/** Those readers agree on quotes, and on nothing else that is special. */
+function quoted(value: string): string {
+  if (/^[\w./:=+,@-]*$/.test(value)) return value;
+  const quote = ["'", '"', '`'].find((one) => !value.includes(one));
+  if (quote === undefined) throw new BackupFault('a setting with all three kinds of quotes fits no env file');
+  return `${quote}${value}${quote}`;
+}
