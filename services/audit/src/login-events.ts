@@ -6,14 +6,13 @@ import { searchEvents } from './search-events.ts';
 import { type Filters, filtersOf, SearchQuery } from './search-filters.ts';
 import { visibleTenant } from './visible-tenant.ts';
 
-/** The types that tell how a sign-in ended. */
-export const loginTypes = {
-  success: 'auth.login.success',
-  failure: 'auth.login.failure',
-  blocked: 'auth.login.blocked',
-} as const;
+const logins = ['success', 'failure', 'blocked'] as const;
+type LoginOutcome = (typeof logins)[number];
 
-type LoginOutcome = keyof typeof loginTypes;
+/** The types of events that tell how a sign-in ended. */
+export const loginTypes = Object.fromEntries(
+  logins.map((outcome) => [outcome, `auth.login.${outcome}`]),
+) as Record<LoginOutcome, string>;
 
 const { from, to, client_ip } = SearchQuery.properties;
 const nullable = Type.Union([Type.String(), Type.Null()]);
@@ -90,7 +89,7 @@ function loginFilters(query: Static<typeof Query>, tenantId: string | undefined)
   };
 }
 
-const outcomeOf = new Map(Object.entries(loginTypes).map(([outcome, type]) => [type as string, outcome]));
+const outcomeOf = new Map(Object.entries(loginTypes).map(([outcome, type]) => [type, outcome]));
 const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 function loginOf(row: EventRow): Static<typeof LoginEvent> {
