@@ -16,11 +16,18 @@ async function ask(question: string): Promise<string> {
   try {
     return await new Promise<string>((resolve, reject) => {
       terminal.once('SIGINT', () => {
+        terminal.removeAllListeners('close');
         process.stderr.write('\n');
         reject(interrupted());
       });
-      terminal.once('close', () => resolve(''));
-      terminal.question(question).then(resolve, reject);
+      terminal.once('close', () => {
+        process.stderr.write('\n');
+        resolve('');
+      });
+      terminal.question(question).then((answer) => {
+        terminal.removeAllListeners('close');
+        resolve(answer);
+      }, reject);
     });
   } finally {
     terminal.close();

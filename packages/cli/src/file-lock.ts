@@ -67,7 +67,8 @@ async function isStale(file: string, text: string): Promise<boolean> {
   return found !== undefined && Date.now() - found.mtimeMs > STALE_AFTER_MS;
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of that id is there, whoever it belongs to. */
+export function isAlive(pid: number): boolean {
   if (!Number.isInteger(pid) || pid < 1) return false;
   try {
     process.kill(pid, 0);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { usesColour } from './colour.ts';
 import { clean, table } from './output.ts';
-import { fitted, widthOf } from './text-width.ts';
+import { fitted, widthOf, wrapped } from './text-width.ts';
 
 const rows = [
   { name: 'orders', public_key: `A${'B'.repeat(55)}`, servers: ['nats://a:4222', 'nats://b:4222'] },
@@ -55,6 +55,16 @@ describe('tables', () => {
     expect(fitted('e\u0301'.repeat(5), 3)).toBe('e\u0301e\u0301…');
     for (const width of [1, 2, 3, 4, 5, 9]) expect(widthOf(fitted('李小龙 abc 👍🏽', width))).toBe(width);
   });
+});
+
+it('sentences break at blanks, and a word that is too long stays whole', () => {
+  expect(wrapped('the 李小龙 is here', 10)).toEqual(['the 李小龙', 'is here']);
+  expect(wrapped('see https://id.example.com/health now', 12)).toEqual([
+    'see',
+    'https://id.example.com/health',
+    'now',
+  ]);
+  expect(wrapped('as long as it wants to be', undefined)).toEqual(['as long as it wants to be']);
 });
 
 describe('colour', () => {

@@ -22,3 +22,16 @@ function cut(text: string, width: number): string {
   }
   return width < 1 ? '' : `${kept}…`;
 }
+
+/** The text in lines of at most `width` cells, broken at blanks; a longer word stands on a line of its own. */
+export function wrapped(text: string, width: number | undefined): string[] {
+  if (width === undefined) return [text];
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    const longer = `${last} ${word}`;
+    if (last === undefined || widthOf(longer) > width) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
+}

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { type Colour, coloured } from '../colour.ts';
 import type { Check, CheckStatus } from '../doctor/check.ts';
 import { clean, type Globals, showJson } from '../output.ts';
-import { fitted, widthOf } from '../text-width.ts';
+import { fitted, widthOf, wrapped } from '../text-width.ts';
 
 /** `gatehouse doctor`: changes nothing, and needs neither a login nor a platform that runs. */
 export function addDoctor(program: Command): void {
@@ -52,12 +52,20 @@ function summaryOf(checks: readonly Check[]): Record<CheckStatus, number> {
 function showChecks(checks: readonly Check[], { quiet, url }: { quiet: boolean; url: string }): void {
   const shown = quiet ? checks.filter(({ status }) => status === 'failed' || status === 'warning') : checks;
   const nameWidth = Math.max(0, ...shown.map(({ name }) => widthOf(name)));
-  const indent = ' '.repeat(STATUS_WIDTH + 2 + nameWidth + 2);
+  const indent = STATUS_WIDTH + GAP.length + nameWidth + GAP.length;
+  const { columns } = process.stdout;
+  const room = columns === undefined ? undefined : Math.max(ROOM_MIN, columns - indent - MARK_WIDTH);
   for (const { name, status, finding, remedy, details } of shown) {
     const head = coloured(colours[status], fitted(status, STATUS_WIDTH));
-    console.log(`${head}  ${fitted(name, nameWidth)}  ${clean(finding)}`);
-    for (const line of details) console.log(`${indent}· ${clean(line)}`);
-    if (remedy !== null) console.log(`${indent}${coloured('bold', '→')} ${clean(remedy)}`);
+    const [first = '', ...rest] = wrapped(clean(finding), room);
+    console.log(`${head}${GAP}${fitted(name, nameWidth)}${GAP}${first}`);
+    const below = (mark: string, lines: readonly string[]) =>
+      lines.forEach((line, at) => {
+        console.log(`${' '.repeat(indent)}${at === 0 ? mark : ' '.repeat(widthOf(mark))}${line}`);
+      });
+    below('', rest);
+    for (const detail of details) below('· ', wrapped(clean(detail), room));
+    if (remedy !== null) below('→ ', wrapped(clean(remedy), room));
   }
   if (quiet) return;
   const summary = summaryOf(checks);
@@ -68,3 +76,7 @@ function showChecks(checks: readonly Check[], { quiet, url }: { quiet: boolean; 
 }
 
 const STATUS_WIDTH = 'warning'.length;
+const GAP = '  ';
+const MARK_WIDTH = 2;
+/** On a narrower terminal lines break where the terminal breaks them. */
+const ROOM_MIN = 30;

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { stat, statfs } from 'node:fs/promises';
+import { readFile, stat, statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type Check, measured, ok, skipped, warning } from './check.ts';
+import { isAlive } from '../file-lock.ts';
+import { type Check, failed, measured, ok, skipped, warning } from './check.ts';
 
 const GIB = 1024 ** 3;
 
@@ -11,7 +12,34 @@ export async function examineHome(
 ): Promise<readonly Check[]> {
   const home = resolve(env.GATEHOUSE_HOME || '.data');
   if (!existsSync(home)) return [skipped('disk', 'no installation of npm start has its state here')];
-  return [await space(home), ...(await privacy(home))];
+  return [...(await running(home)), await space(home), ...(await privacy(home))];
+}
+
+/** Whether `npm start` runs, and every process that it has started still does. */
+async function running(home: string): Promise<Check[]> {
+  const name = 'start';
+  if (!existsSync(join(home, 'secrets.json'))) return [];
+  const text = await readFile(join(home, 'stack.json'), 'utf8').catch(() => undefined);
+  const log = join(home, 'gatehouse.log');
+  if (text === undefined)
+    return [warning(name, `nothing runs from ${home}`, { remedy: `npm start; why it ended is in ${log}` })];
+  const gone = Object.entries(pidsIn(text)).filter(([, pid]) => !isAlive(pid));
+  if (gone.length === 0) return [ok(name, `npm start runs from ${home}`)];
+  return [
+    failed(name, `no longer there: ${gone.map(([part, pid]) => `${part} (process ${pid})`).join(', ')}`, {
+      remedy: `stop npm start with Ctrl-C and start it again; why is in ${log} and the *.log beside it`,
+    }),
+  ];
+}
+
+function pidsIn(text: string): Record<string, number> {
+  try {
+    const { pids } = JSON.parse(text) as { pids?: Record<string, unknown> };
+    const known = Object.entries(pids ?? {}).filter(([, pid]) => typeof pid === 'number' && pid > 1);
+    return Object.fromEntries(known) as Record<string, number>;
+  } catch {
+    return {};
+  }
 }
 
 /** Postgres stops when the disk is full, and needs room to start again. */

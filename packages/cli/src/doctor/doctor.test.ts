@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -401,6 +402,30 @@ describe('settings and the home', () => {
     );
     expect(JSON.stringify(found)).not.toContain('hunter2');
     allHaveRemedies(found);
+  });
+
+  it('an npm start that has ended, or has lost a process, is told with its log', async () => {
+    const folder = join(home, 'started');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'secrets.json'), '{}', { mode: 0o600 });
+    const start = async () => named(await look({ GATEHOUSE_HOME: folder }), 'start');
+    expect(await start()).toMatchObject({
+      status: 'warning',
+      remedy: expect.stringContaining('gatehouse.log'),
+    });
+    const gone = spawnSync(process.execPath, ['-e', '']).pid;
+    const stack = (services: number) =>
+      writeFileSync(
+        join(folder, 'stack.json'),
+        JSON.stringify({ pids: { launcher: process.pid, services } }),
+      );
+    stack(process.pid);
+    expect((await start()).status).toBe('ok');
+    stack(gone);
+    expect(await start()).toMatchObject({
+      status: 'failed',
+      finding: expect.stringContaining(`services (process ${gone})`),
+    });
   });
 
   it('secrets of the home that others may read: a warning with the command', async () => {
