@@ -359,7 +359,7 @@ async function cuttingProxy(to: string, bytes: number): Promise<Wall> {
         left -= piece.length;
         if (left <= 0) reply.write('', end);
       });
-      answer.on('end', () => reply.end());
+      answer.on('end', () => left > 0 && reply.end());
     });
     passed.on('error', () => reply.destroy());
     incoming.pipe(passed);

@@ -1,8 +1,8 @@
 // npm run bench. Sets up as npm test does and measures the platform beside the raw limits of the same run.
 import { runMain } from './toolchain/fault.mjs';
 
-const help = `npm run bench                        every measurement, about eight minutes
-npm run bench -- refresh login       only these: refresh, login, http, revocation, audit, ingest, footprint, nats-credentials, nats-sync
+const help = `npm run bench                        every measurement, about half an hour
+npm run bench -- refresh login       only these: refresh, login, http, revocation, audit, audit-search, audit-export, ingest, footprint, nats-credentials, nats-sync
 npm run bench -- --seconds 5         length of each load (default 10)
 npm run bench -- --json              the table as JSON too
 `;

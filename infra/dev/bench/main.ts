@@ -1,6 +1,9 @@
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { audit } from './audit.ts';
+import { auditExport } from './audit-export.ts';
+import { auditSearch } from './audit-search.ts';
+import { closeTrail } from './audit-trail.ts';
 import type { Measurement } from './bench.ts';
 import { footprint } from './footprint.ts';
 import { http } from './http.ts';
@@ -19,6 +22,8 @@ const measurements: Readonly<Record<string, Measurement>> = {
   http,
   revocation,
   audit,
+  'audit-search': auditSearch,
+  'audit-export': auditExport,
   ingest,
   footprint,
   'nats-credentials': natsCredentials,
@@ -45,6 +50,7 @@ for (const name of names) {
   if (measure === undefined) continue;
   figures.push(...(await measure({ seconds: Number(values.seconds), say: (line) => console.error(line) })));
 }
+await closeTrail();
 const [cpu] = cpus();
 console.log(
   `\nNode ${process.versions.node}, ${availableParallelism()} cores (${cpu?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB; ` +

@@ -37,8 +37,8 @@ export async function searchEvents(db: Db, filters: Filters, slice: Slice): Prom
 const QUERY_CANCELED = '57014';
 
 /** Rows that are looked through before indexes are asked; fewer where each costs more. */
-const WALKED = 5_000;
-const WALKED_FOR_WORDS = 2_000;
+const WALKED = 2_000;
+const WALKED_FOR_WORDS = 1_000;
 /** How much longer than the time of what was looked through the first window of the rest is. */
 const WINDOW_FACTOR = 32;
 /** Clocks of two database machines may differ by less than this; nothing is recorded earlier than it happened. */
@@ -59,12 +59,16 @@ class Search {
   readonly #types: readonly string[] | undefined;
   readonly #tenantId: string | undefined;
   readonly #walked: number;
+  /** What the outcome or the severity asks for has an index, because little is. */
+  readonly #seldom: boolean;
 
   constructor(db: Db, filters: Filters, types: readonly string[] | undefined) {
     this.#db = db;
     this.#types = types;
     this.#tenantId = filters.tenantId;
     this.#walked = filters.words === undefined ? WALKED : WALKED_FOR_WORDS;
+    const { severity = 'info', outcome = 'success' } = filters;
+    this.#seldom = severity !== 'info' || outcome !== 'success';
     this.#scope = scopeOf(filters);
     this.#sharp = sharpOf(filters);
     this.#blunt = bluntOf(filters);
@@ -78,6 +82,7 @@ class Search {
       return this.#ordered([...scope, ...this.#sharp, ...rest], limit);
     const alone = this.#tenantId === undefined && rest.length === 1;
     if (alone && this.#types !== undefined) return this.#byType(this.#types, scope, limit);
+    if (alone && this.#seldom) return this.#ordered([...scope, ...rest], limit);
     return this.#walk(scope, rest, limit);
   }
 
@@ -97,55 +102,40 @@ class Search {
     return (await query.execute(this.#db)).rows;
   }
 
+  /** First through the newest rows, then through a window of time, then through what is left. */
   async #walk(scope: readonly Condition[], rest: readonly Condition[], limit: number): Promise<EventRow[]> {
-    const { found, walked } = await this.#newest(scope, rest, limit);
-    if (found.length === limit || walked === undefined) return found;
-    // Found rarely in what is newest: wider windows, so that what is frequent in none of them is not sorted whole.
-    const { first, last, id } = walked;
-    const span = Math.max(1_000, first.getTime() - last.getTime()) * WINDOW_FACTOR;
-    const edge = new Date(Math.max(last.getTime() - span, EARLIEST_MS));
-    const older = [...scope, before({ time: last, id }), ...rest];
-    const inWindow = await this.#ordered(
-      [...older, sql<SqlBool>`occurred_at >= ${edge}`],
-      limit - found.length,
+    const edge = await this.#edge(scope);
+    if (edge === undefined) return this.#ordered([...scope, ...rest], limit);
+    const newest = sql<SqlBool>`(occurred_at, id) >= (${edge.time}::timestamptz, ${edge.id}::uuid)`;
+    const found = await this.#ordered([...scope, newest, ...rest], limit);
+    if (found.length === limit) return found;
+    const span = Math.max(1_000, edge.first.getTime() - edge.time.getTime()) * WINDOW_FACTOR;
+    const until = new Date(Math.max(edge.time.getTime() - span, EARLIEST_MS));
+    const older = [...scope, before(edge), ...rest];
+    const inWindow = [...older, sql<SqlBool>`occurred_at >= ${until}`];
+    found.push(...(await this.#ordered(inWindow, limit - found.length)));
+    if (found.length === limit) return found;
+    const beyond = [...older, sql<SqlBool>`occurred_at < ${until}`];
+    return [...found, ...(await this.#ordered(beyond, limit - found.length))];
+  }
+
+  /** Where looking through the newest rows of the scope ends, read off its index; undefined when there are not so many. */
+  async #edge(scope: readonly Condition[]): Promise<Edge | undefined> {
+    const { rows } = await sql<Edge>`
+      select e.occurred_at as time, e.id,
+        (select occurred_at from event where ${all(scope)} ${newestFirst} limit 1) as first
+      from (select occurred_at, id from event where ${all(scope)} ${newestFirst} offset ${this.#walked - 1} limit 1) e`.execute(
+      this.#db,
     );
-    const soFar = [...found, ...inWindow];
-    if (soFar.length === limit) return soFar;
-    const beyond = [...older, sql<SqlBool>`occurred_at < ${edge}`];
-    return [...soFar, ...(await this.#ordered(beyond, limit - soFar.length))];
-  }
-
-  /** Looks through the newest rows of the scope; `walked` says how far, undefined when that was all of them. */
-  async #newest(scope: readonly Condition[], rest: readonly Condition[], limit: number): Promise<Newest> {
-    const { rows } = await sql<EventRow & Edge>`
-      with looked_at as materialized (select * from event where ${all(scope)} ${newestFirst} limit ${this.#walked}),
-        edge as (
-          select l.occurred_at as last, l.id as last_id, (select max(occurred_at) from looked_at) as first,
-            (select count(*)::int from looked_at) as count
-          from looked_at l order by l.occurred_at, l.id limit 1)
-      select * from edge left join lateral (
-        select * from looked_at where ${all(rest)} ${newestFirst} limit ${limit}) as e on true
-      order by occurred_at desc nulls last, id desc`.execute(this.#db);
-    const [row] = rows;
-    const walked =
-      row === undefined || row.count < this.#walked
-        ? undefined
-        : { first: row.first, last: row.last, id: row.last_id };
-    return { found: rows.filter((one) => one.id !== null), walked };
+    return rows[0];
   }
 }
 
-/** Beside each row: where the looking ended. */
+/** The last of the newest rows, and the time of the first. */
 interface Edge {
+  readonly time: Date;
+  readonly id: string;
   readonly first: Date;
-  readonly last: Date;
-  readonly last_id: string;
-  readonly count: number;
-}
-
-interface Newest {
-  readonly found: EventRow[];
-  readonly walked: { readonly first: Date; readonly last: Date; readonly id: string } | undefined;
 }
 
 /** Before it Postgres and JavaScript write years differently. */

@@ -82,6 +82,7 @@ async function pour(plan: ExportPlan, cursor: string | undefined, cut: Cut): Pro
   const file = await openPartial(output, from.bytes);
   const progress = progressOf(quiet, query.types === undefined ? open.total : undefined, from.lines);
   let { lines, bytes } = from;
+  let tail = Buffer.alloc(0);
   try {
     for await (const piece of open.body) {
       await write(file, piece, bytes);
@@ -89,8 +90,12 @@ async function pour(plan: ExportPlan, cursor: string | undefined, cut: Cut): Pro
       bytes += piece.length;
       lines += more;
       progress.add(more);
+      tail = Buffer.concat([tail, piece]).subarray(-TAIL_BYTES);
     }
     await file.sync();
+    // A proxy may end an answer in good order that broke off behind it.
+    if (!isWhole(tail.toString(), formatOf(query)))
+      return { outcome: 'broken', cursor: open.cursor, cause: 'the end is missing' };
     return { outcome: 'complete', lines, bytes };
   } catch (error) {
     if (isFileError(error))
@@ -101,6 +106,12 @@ async function pour(plan: ExportPlan, cursor: string | undefined, cut: Cut): Pro
     progress.end();
     await file.close();
   }
+}
+
+const TAIL_BYTES = 200;
+
+function isWhole(tail: string, format: string): boolean {
+  return format === 'csv' || format === 'ocsf' || /\n(?:\{|\],)"end":\{.*\}\n$/.test(`\n${tail}`);
 }
 
 async function write(file: FileHandle, piece: Uint8Array, at: number): Promise<void> {
