@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { auditEvent, newPerson, newTenant, type Platform, startPlatform } from './platform.ts';
+import { type Operation, operationsOf, pathOf } from './operations.ts';
+import { auditEvent, newPerson, type Platform, startPlatform } from './platform.ts';
+import { type TenantObjects, tenantObjects } from './tenant-objects.ts';
 
 // Attack family 2: one-time objects (refresh tokens; cursors are bound, not one-time) used twice, elsewhere, late.
 let platform: Platform;
@@ -99,29 +101,96 @@ describe('family 2: refresh tokens', () => {
 });
 
 describe('family 2: cursors', () => {
-  it('a cursor that was changed, or belongs to another list, filter or tenant, is 400 bad_cursor', async () => {
+  let own: TenantObjects;
+  let other: TenantObjects;
+  beforeAll(async () => {
+    own = await tenantObjects(platform, 'cursors');
+    other = await tenantObjects(platform, 'elsewhere');
+  });
+
+  it('a cursor that was changed, or belongs to another list, filter or tenant, is 400 bad_cursor, for every list', async () => {
+    const lists = (await operationsOf(platform.api)).filter(
+      ({ query, roles }) => query.includes('cursor') && query.includes('limit') && roles.includes('ADMIN'),
+    );
+    const ask = (operation: Operation, query: string, objects = own) => {
+      const ids = operation.pathParameters.map((name) => [name, objects.idOf(operation, { name })]);
+      const path = `${pathOf(operation, Object.fromEntries(ids))}?${query}`;
+      return platform.api.get(path, { token: objects.admin.access_token });
+    };
+    const cursors = new Map<Operation, string>();
+    for (const operation of lists) {
+      const first = await ask(operation, 'limit=1');
+      expect(first.status, `${operation.path}: ${first.text}`).toBe(200);
+      const cursor: string | null = first.body.next_cursor;
+      if (cursor === null) continue;
+      cursors.set(operation, cursor);
+      const next = await ask(operation, `limit=1&cursor=${cursor}`);
+      expect(next.status, `${operation.path}: ${next.text}`).toBe(200);
+      expect(next.body.items).not.toEqual(first.body.items);
+    }
+    expect([...cursors.keys()].map(({ path }) => path)).toEqual(
+      expect.arrayContaining(['/api/audit/events', '/api/admin/users', '/api/nats/users']),
+    );
+    for (const [of, cursor] of cursors) {
+      const flipped = cursor.startsWith('A') ? `B${cursor.slice(1)}` : `A${cursor.slice(1)}`;
+      const wrong = [
+        await ask(of, `cursor=${flipped}`),
+        await ask(of, `cursor=${cursor.slice(0, -2)}`),
+        await ask(of, 'cursor=x'),
+        await ask(of, `cursor=${cursor}`, other),
+      ];
+      for (const list of lists) if (list !== of) wrong.push(await ask(list, `cursor=${cursor}`));
+      for (const answer of wrong)
+        expect({ of: of.path, status: answer.status, code: answer.body.code }, answer.text).toEqual({
+          of: of.path,
+          status: 400,
+          code: 'bad_cursor',
+        });
+    }
+  });
+
+  it('a cursor of one filter is none of another', async () => {
     const token = await platform.adminToken();
-    await newPerson(platform.api, { tenant_id: await newTenant(platform) });
-    await auditEvent(platform, { type: 'session.created' });
-    const first = await platform.api.get('/api/audit/events?limit=1', { token });
-    const cursor: string = first.body.next_cursor;
+    const get = (path: string) => platform.api.get(path, { token });
+    const cursor: string = (await get('/api/audit/events?limit=1')).body.next_cursor;
     expect(cursor).toBeTypeOf('string');
-    const next = await platform.api.get(`/api/audit/events?limit=1&cursor=${cursor}`, { token });
-    expect(next.status).toBe(200);
-    expect(next.body.items[0].id).not.toBe(first.body.items[0].id);
-    const flipped = cursor.startsWith('A') ? `B${cursor.slice(1)}` : `A${cursor.slice(1)}`;
-    for (const path of [
-      `/api/audit/events?limit=1&cursor=${flipped}`,
-      `/api/audit/events?limit=1&type=auth.login.success&cursor=${cursor}`,
-      `/api/admin/users?limit=1&cursor=${cursor}`,
-      '/api/audit/events?cursor=x',
-    ]) {
-      const answer = await platform.api.get(path, { token });
-      expect({ path, status: answer.status, code: answer.body.code }).toEqual({
-        path,
+    for (const filter of ['type=auth.login.success', 'outcome=failure', 'from=2020-01-01T00:00:00Z']) {
+      const answer = await get(`/api/audit/events?limit=1&${filter}&cursor=${cursor}`);
+      expect({ filter, status: answer.status, code: answer.body.code }).toEqual({
+        filter,
         status: 400,
         code: 'bad_cursor',
       });
     }
+  });
+
+  it('what an export is gone on with is of that tenant, filter and format alone, and no cursor of a list', async () => {
+    const by = (objects: TenantObjects) => ({ token: objects.admin.access_token });
+    const begun = await platform.api.get('/api/audit/export?format=ndjson', by(own));
+    expect(begun.status).toBe(200);
+    const cursor = begun.headers.get('gatehouse-export-cursor') ?? '';
+    expect(cursor.length).toBeGreaterThan(40);
+    const again = await platform.api.get(`/api/audit/export?format=ndjson&cursor=${cursor}`, by(own));
+    expect(again.status, again.text.slice(0, 300)).toBe(200);
+    const list: string = (await platform.api.get('/api/audit/events?limit=1', by(own))).body.next_cursor;
+    for (const [query, objects] of [
+      [`format=ndjson&cursor=${cursor}`, other],
+      [`format=ndjson&cursor=${cursor}&after=${own.tenantId}:1`, other],
+      [`format=ndjson&cursor=${cursor}&after=${other.tenantId}:1`, own],
+      [`format=csv&cursor=${cursor}`, own],
+      [`format=ndjson&types=auth.login.failure&cursor=${cursor}`, own],
+      [`format=ndjson&start=2020-01-01&cursor=${cursor}`, own],
+      [`format=ndjson&cursor=${cursor.slice(0, -3)}`, own],
+      [`format=ndjson&cursor=${list}`, own],
+    ] as const) {
+      const answer = await platform.api.get(`/api/audit/export?${query}`, by(objects));
+      expect({ query, status: answer.status, code: answer.body?.code }).toEqual({
+        query,
+        status: 400,
+        code: 'bad_cursor',
+      });
+    }
+    const listed = await platform.api.get(`/api/audit/events?cursor=${cursor}`, by(own));
+    expect({ status: listed.status, code: listed.body.code }).toEqual({ status: 400, code: 'bad_cursor' });
   });
 });
