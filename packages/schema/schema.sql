@@ -386,11 +386,11 @@ create table audit.outbox (
 CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
 CREATE INDEX event_by_actor ON ONLY audit.event USING btree (actor, occurred_at DESC, id DESC);
 CREATE INDEX event_by_address ON ONLY audit.event USING btree (client_ip, occurred_at DESC, id DESC) WHERE (client_ip IS NOT NULL);
+CREATE INDEX event_by_concerned ON ONLY audit.event USING btree (user_id, lower((personal ->> 'email'::text))) WHERE ((personal ? 'email'::text) AND ((user_id IS NULL) OR (actor IS DISTINCT FROM (user_id)::text)));
 CREATE INDEX event_by_id ON ONLY audit.event USING btree (id);
 CREATE INDEX event_by_outcome ON ONLY audit.event USING btree (outcome, occurred_at DESC, id DESC) WHERE (outcome <> 'success'::text);
 CREATE UNIQUE INDEX event_by_place ON ONLY audit.event USING btree (chain, sequence, recorded_at);
 CREATE INDEX event_by_severity ON ONLY audit.event USING btree (severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
-CREATE INDEX event_by_stranger ON ONLY audit.event USING btree (lower((personal ->> 'email'::text))) WHERE ((user_id IS NULL) AND (personal IS NOT NULL));
 CREATE INDEX event_by_subject ON ONLY audit.event USING btree (subject, occurred_at DESC, id DESC);
 CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_by_time ON ONLY audit.event USING btree (occurred_at DESC, id DESC);
@@ -402,7 +402,6 @@ CREATE INDEX event_default_actor_occurred_at_id_idx ON audit.event_default USING
 CREATE UNIQUE INDEX event_default_chain_sequence_recorded_at_idx ON audit.event_default USING btree (chain, sequence, recorded_at);
 CREATE INDEX event_default_client_ip_occurred_at_id_idx ON audit.event_default USING btree (client_ip, occurred_at DESC, id DESC) WHERE (client_ip IS NOT NULL);
 CREATE INDEX event_default_id_idx ON audit.event_default USING btree (id);
-CREATE INDEX event_default_lower_idx ON audit.event_default USING btree (lower((personal ->> 'email'::text))) WHERE ((user_id IS NULL) AND (personal IS NOT NULL));
 CREATE INDEX event_default_occurred_at_id_idx ON audit.event_default USING btree (occurred_at DESC, id DESC);
 CREATE INDEX event_default_outcome_occurred_at_id_idx ON audit.event_default USING btree (outcome, occurred_at DESC, id DESC) WHERE (outcome <> 'success'::text);
 CREATE INDEX event_default_severity_occurred_at_id_idx ON audit.event_default USING btree (severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
@@ -410,6 +409,7 @@ CREATE INDEX event_default_subject_occurred_at_id_idx ON audit.event_default USI
 CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
 CREATE INDEX event_default_trace_id_idx ON audit.event_default USING hash (trace_id);
 CREATE INDEX event_default_type_occurred_at_id_idx ON audit.event_default USING btree (type, occurred_at DESC, id DESC);
+CREATE INDEX event_default_user_id_lower_idx ON audit.event_default USING btree (user_id, lower((personal ->> 'email'::text))) WHERE ((personal ? 'email'::text) AND ((user_id IS NULL) OR (actor IS DISTINCT FROM (user_id)::text)));
 CREATE INDEX event_default_user_id_occurred_at_id_idx ON audit.event_default USING btree (user_id, occurred_at DESC, id DESC);
 CREATE INDEX event_default_words_idx ON audit.event_default USING gin (audit.words(type, subject, data, personal));
 CREATE INDEX fault_open ON audit.fault USING btree (found_at) WHERE (acknowledged_at IS NULL);
@@ -582,7 +582,7 @@ AS $function$
 declare
   emails text[];
   seen bigint;
-  strangers bigint;
+  others bigint;
 begin
   with looked_at as materialized (
     select e.chain, e.sequence, e.recorded_at, e.occurred_at, e.id, e.personal
@@ -606,11 +606,16 @@ begin
     next_time := null;
     next_id := null;
   end if;
+  select array_agg(distinct lower(e.personal->>'email')) || emails into emails
+    from audit.event e
+    where e.personal ? 'email' and (e.user_id is null or e.actor is distinct from e.user_id::text)
+      and e.user_id = person and (of_tenant is null or e.tenant_id = of_tenant);
   update audit.event e set client_ip = null, personal = null, personal_salt = null
-    where e.user_id is null and e.personal is not null and lower(e.personal->>'email') = any (emails)
+    where e.personal ? 'email' and (e.user_id is null or e.actor is distinct from e.user_id::text)
+      and (e.user_id = person or (e.user_id is null and lower(e.personal->>'email') = any (emails)))
       and (of_tenant is null or e.tenant_id = of_tenant);
-  get diagnostics strangers = row_count;
-  erased := erased + strangers;
+  get diagnostics others = row_count;
+  erased := erased + others;
 end
 $function$
 

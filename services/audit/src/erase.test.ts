@@ -48,15 +48,21 @@ describe('erasing a person', () => {
         data: { user_id: user, actor_id: admin, reason: 'x', ...where('192.0.2.3') },
       },
       { tenant, data: { user_id: other, email: 'other@example.com', ...where('192.0.2.4') } },
+      // The person's e-mail, in what the administrator did.
+      {
+        tenant,
+        type: 'admin.user.created',
+        data: { user_id: user, email, actor_id: admin, reason: 'x', ...where('192.0.2.5') },
+      },
       { tenant, type: 'session.refreshed', data: { user_id: user } },
     ]);
     const token = await audit.accessToken(ADMIN, tenant);
     const answer = await erase({ user_id: user.toUpperCase(), reason: 'asked for it' }, token);
-    expect(answer.body).toEqual({ records: 2, complete: true });
+    expect(answer.body).toEqual({ records: 3, complete: true });
 
     const rows = new Map((await audit.rows(ids)).map((row) => [row.id, row]));
     const at = (index: number) => rows.get(ids[index] ?? '');
-    for (const index of [0, 1])
+    for (const index of [0, 1, 4])
       expect(at(index)).toMatchObject({ client_ip: null, personal: null, personal_salt: null });
     expect(at(0)).toMatchObject({ user_id: user, actor: user });
     expect(at(2)).toMatchObject({ client_ip: '192.0.2.3', actor: admin });
@@ -71,7 +77,7 @@ describe('erasing a person', () => {
         expect(text).not.toContain(personal);
     await eventually(async () =>
       expect(await told(user)).toEqual([
-        { tenant_id: tenant, data: expect.objectContaining({ records: 2, reason: 'asked for it' }) },
+        { tenant_id: tenant, data: expect.objectContaining({ records: 3, reason: 'asked for it' }) },
       ]),
     );
     // Again finds nothing, and tells nothing.
@@ -80,6 +86,28 @@ describe('erasing a person', () => {
       complete: true,
     });
     expect(await told(user)).toHaveLength(1);
+  });
+
+  it('finds somebody who never acted, by what was done to them', async () => {
+    const { user, tenant, admin, email } = somebody();
+    const ids = await audit.tell([
+      {
+        tenant,
+        type: 'admin.user.created',
+        data: { user_id: user, email, actor_id: admin, ...where('192.0.2.1') },
+      },
+      { tenant, type: 'auth.login.failure', data: { user_id: null, email, ...where('192.0.2.2') } },
+      {
+        tenant,
+        type: 'admin.user.created',
+        data: { user_id: admin, email: 'b@example.com', actor_id: admin },
+      },
+    ]);
+    const token = await audit.accessToken(ADMIN, tenant);
+    expect((await erase({ user_id: user, reason: 'x' }, token)).body).toEqual({ records: 2, complete: true });
+    const left = (await audit.rows(ids)).filter(({ personal }) => personal !== null);
+    expect(left.map(({ id }) => id)).toEqual([ids[2]]);
+    expect(await chainFaults(own.db)).toEqual([]);
   });
 
   it('is done in the own tenant alone by its administrator, everywhere by one of the platform', async () => {

@@ -20,10 +20,11 @@ const BATCH = 5_000;
 const DEADLINE_MS = 15_000;
 
 /**
- * Erases what tells of a person's whereabouts and contact. Whose it is: addresses and devices of a row are those of who
- * *acted*, and so is the e-mail; where an administrator changed somebody, the row has the administrator's address, and
- * stays as it is when the one concerned is erased. Besides, attempts that were made under the person's e-mail while it
- * was nobody's. The row itself, its chain and who did what to whom stay.
+ * Erases what tells of a person's whereabouts and contact. Whose it is: address and device of a row are those of who
+ * *acted*. Where an administrator changed somebody, the row has the administrator's address, and keeps it when the one
+ * concerned is erased; only where it has the e-mail of the one concerned as well does all that is personal in it go,
+ * because one digest stands for it in the chain. Besides, attempts under the person's e-mail while it was nobody's. The
+ * row itself, its chain and who did what to whom stay.
  */
 export const erasePerson = routesOf<AuditContext>()({
   method: 'POST',
