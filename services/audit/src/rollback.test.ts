@@ -125,6 +125,25 @@ describe('a database that was brought back to an earlier state', () => {
     );
   }, 60_000);
 
+  it('is not told when a process died between signing and handing over: the next start hands it over', async () => {
+    await goOn();
+    const handed = newestSize();
+    // Signed, and not handed over to the file.
+    await restart({ AUDIT_CHECKPOINT_FILE: '' });
+    const signed = async () => {
+      const [row] = await audit.platform.database.query<{ size: string }>(
+        'select max(size) as size from audit.checkpoint',
+      );
+      return Number(row?.size);
+    };
+    await audit.tell([{}, {}]);
+    await eventually(async () => expect(await signed()).toBeGreaterThan(handed));
+    expect(newestSize()).toBe(handed);
+    await restart({ AUDIT_CHECKPOINT_FILE: file });
+    await eventually(async () => expect(newestSize()).toBe(await signed()));
+    expect(await audit.platform.database.query('select from audit.fault')).toEqual([]);
+  }, 60_000);
+
   it('is not told of an orderly restart, nor of a file of somebody else', async () => {
     await goOn();
     await restart();
