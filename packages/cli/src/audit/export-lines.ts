@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { type Content, type LogPart, parseLogPart } from '@gatehouse/audit-chain';
 import { Fault } from '../fault.ts';
@@ -52,11 +51,10 @@ export type ExportItem =
 
 /** Reads an export of the form json or ndjson, line by line. @throws Fault for what is none */
 export async function* readExport(source: Readable): AsyncGenerator<ExportItem> {
-  const lines = createInterface({ input: source, crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;
   let document = false;
   try {
-    for await (const line of lines) {
+    for await (const line of linesOf(source)) {
       number += 1;
       if (number === 1) document = line.startsWith('{"export":');
       if (line !== '') yield* itemsOf(document ? fromDocument(line) : [line]);
@@ -66,6 +64,24 @@ export async function* readExport(source: Readable): AsyncGenerator<ExportItem> 
       throw new Fault(`line ${number} is not of an export of the form ndjson or json`);
     throw error;
   }
+}
+
+/** The lines of a text, by line feeds alone: node:readline would part a record at a U+2028 that its data may hold. */
+async function* linesOf(source: Readable): AsyncGenerator<string> {
+  let rest: Buffer[] = [];
+  for await (const chunk of source) {
+    const piece = Buffer.from(chunk as Uint8Array | string);
+    let from = 0;
+    for (let at = piece.indexOf(10); at >= 0; at = piece.indexOf(10, from)) {
+      rest.push(piece.subarray(from, at));
+      yield Buffer.concat(rest).toString();
+      rest = [];
+      from = at + 1;
+    }
+    rest.push(piece.subarray(from));
+  }
+  const last = Buffer.concat(rest).toString();
+  if (last !== '') yield last;
 }
 
 /** A file as {@link readExport} takes it. */
