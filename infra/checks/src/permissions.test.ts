@@ -1,4 +1,4 @@
-import { may, type Permission, type Role, roleNames } from '@gatehouse/kit';
+import { may, type Permission, permissions, type Role, roleNames } from '@gatehouse/kit';
 import { describe, expect, it } from 'vitest';
 import { routesOfServices } from './platform.ts';
 
@@ -8,10 +8,18 @@ const guarded = routesOfServices().filter(
 const holds = (role: Role, access: string): boolean => may({ roles: [role] }, access as Permission);
 const named = ({ route }: (typeof guarded)[number]): string => `${route.method} ${route.path}`;
 
+/** What rules ask for inside of a route, beside the permission that the route itself asks for. */
+const askedInside: readonly Permission[] = ['tenants.all', 'sessions.revoke_all'];
+
 /** What only those who manage it may see. */
 const managersLook = ['GET /api/admin/tenants', 'GET /protected/admin/ping'];
 
 describe('the permissions of routes', () => {
+  it('are each asked for somewhere: one that nothing asks for would promise a fence that is not there', () => {
+    const asked = new Set<string>([...guarded.map(({ route }) => route.access), ...askedInside]);
+    expect(Object.keys(permissions).filter((name) => !asked.has(name))).toEqual([]);
+  });
+
   it('let an AUDITOR change nothing: no route but a GET is open to it', () => {
     const open = guarded.filter(({ route }) => route.method !== 'GET' && holds('AUDITOR', route.access));
     expect(open.map(named)).toEqual([]);
