@@ -40,6 +40,14 @@ const promised = [
   ),
   ...['list', 'set', 'delete'].map((verb) => `allowance ${verb}`),
   ...['status', 'rotate', 'reencrypt', 'destroy'].map((verb) => `keys encryption ${verb}`),
+  ...['list', 'show', 'create', 'set-role', 'lock', 'unlock', 'activate', 'disable', 'enable'].map(
+    (verb) => `admin user ${verb}`,
+  ),
+  ...['reset-lockout', 'revoke-sessions', 'delete'].map((verb) => `admin user ${verb}`),
+  ...['list', 'show', 'create', 'rename', 'set-policy', 'disable', 'enable', 'delete'].map(
+    (verb) => `admin tenant ${verb}`,
+  ),
+  'admin tenant cancel-deletion',
   ...['up', 'up-by-one', 'down', 'down-to', 'status', 'version', 'create'].map((verb) => `migrate ${verb}`),
   ...['list', 'show', 'add', 'use', 'remove'].map((verb) => `profile ${verb}`),
   ...['login', 'logout', 'whoami', 'doctor', 'completion'],

@@ -275,6 +275,10 @@ describe('the lockout of a user', () => {
     await auth.login(person.email, 'WrongPassword123');
     const path = `/api/admin/users/${person.userId}`;
     expect((await get(path)).body).toMatchObject({ failed_sign_ins: 1, locked_until: null });
+    expect((await post(`${path}/reset-lockout`, because)).body).toMatchObject({ failed_sign_ins: 0 });
+    const told = await auth.told('admin.user.status_changed', { user_id: person.userId });
+    expect(told).toMatchObject([{ data: { before: 'failed_sign_ins', after: 'active' } }]);
+    await auth.login(person.email, 'WrongPassword123');
     await auth.platform.database.query(
       `update auth.lockout set window_started_at = now() - interval '16 minutes'`,
     );

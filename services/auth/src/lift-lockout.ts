@@ -25,14 +25,21 @@ export async function tellStatus(
   });
 }
 
-/** Takes back the lockout after failed sign-ins, and the failures counted so far. Says whether there were any. */
-export async function liftLockout(tx: AuthTransaction, call: AdminCall, target: Party): Promise<boolean> {
-  const { rows } = await sql<{ failures: number }>`
+/** What was lifted: a lockout, or failures that had not come to one yet. */
+export type Lifted = 'locked_out' | 'failed_sign_ins';
+
+/** Takes back the lockout after failed sign-ins, and the failures counted so far; undefined when there were none. */
+export async function liftLockout(
+  tx: AuthTransaction,
+  call: AdminCall,
+  target: Party,
+): Promise<Lifted | undefined> {
+  const { rows } = await sql<{ failures: number; locked: boolean | null }>`
     delete from lockout where tenant_id = ${target.tenant_id} and identity = ${digestOf(target.email)}
       and (failures > 0 or locked_until > now())
-    returning failures`.execute(tx);
+    returning failures, locked_until > now() as locked`.execute(tx);
   const [lifted] = rows;
-  if (lifted === undefined) return false;
+  if (lifted === undefined) return undefined;
   await append(tx, {
     type: 'auth.lockout',
     tenant_id: target.tenant_id,
@@ -46,7 +53,7 @@ export async function liftLockout(tx: AuthTransaction, call: AdminCall, target: 
       locked_until: null,
     },
   });
-  return true;
+  return lifted.locked === true ? 'locked_out' : 'failed_sign_ins';
 }
 
 /** What counts sign-ins outside the database forgets them too; after the commit. */

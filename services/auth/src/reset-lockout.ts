@@ -39,6 +39,6 @@ async function reset(
   const { target } = parties;
   const lifted = await liftLockout(tx, call, target);
   // auth.lockout has no place for a reason, and lifting one leaves one (contract §10).
-  if (lifted) await tellStatus(tx, call, { target, reason, before: 'locked_out', after: target.status });
+  if (lifted) await tellStatus(tx, call, { target, reason, before: lifted, after: target.status });
   return { outcome: 'done' as const, target, lifted };
 }

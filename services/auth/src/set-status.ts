@@ -98,8 +98,8 @@ async function changeStatus(
       .execute();
     await tell(target.status);
   }
-  const lifted = change.liftsLockout === true && (await liftLockout(tx, call, target));
+  const lifted = change.liftsLockout === true ? await liftLockout(tx, call, target) : undefined;
   // auth.lockout has no place for a reason, and unlocking leaves one (contract §10).
-  if (lifted && !changes) await tell('locked_out');
-  return { outcome: 'done', target, lifted };
+  if (lifted && !changes) await tell(lifted);
+  return { outcome: 'done', target, lifted: lifted !== undefined };
 }
