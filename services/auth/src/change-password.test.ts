@@ -111,6 +111,7 @@ describe('who am I', () => {
       email: person.email,
       name: null,
       roles: ['USER'],
+      permissions: [],
       session_id: person.sessionId,
       created_at: expect.stringMatching(/^\d{4}-.*Z$/),
     });
