@@ -111,7 +111,10 @@ function addKeygen(backup: Command): void {
   backup
     .command('keygen')
     .description('make a key pair for backups: the private half into a file, the public half is shown')
-    .requiredOption('--output <file>', 'the private key; keep it away from the machine that makes the backups')
+    .requiredOption(
+      '--output <file>',
+      'the private key; keep it away from the machine that makes the backups',
+    )
     .addHelpText('after', '\nExample:\n  gatehouse backup keygen --output backup-key.txt\n')
     .action(async ({ output }: { output: string }, command: Command) => {
       await refuseExisting(output);
