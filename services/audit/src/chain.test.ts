@@ -130,6 +130,10 @@ describe('the chains', () => {
       if (row.personal !== null)
         expect(personalDigest(row.personal_salt as Buffer, row.personal)).toEqual(row.personal_digest);
     }
+    // Two rows with one salt and one address would show that they share it.
+    const salts = rows.flatMap(({ personal_salt: salt }) => (salt === null ? [] : [salt.toString('hex')]));
+    expect(salts.length).toBeGreaterThan(100);
+    expect(new Set(salts).size).toBe(salts.length);
     const told = payloads.map((data) => JSON.stringify(sorted(data))).sort();
     expect(rows.map(({ data, personal }) => JSON.stringify(sorted({ ...data, ...personal }))).sort()).toEqual(
       told,

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { contentHash, personalDigest } from '@gatehouse/audit-chain';
 import { definitionOf, personalFields } from '@gatehouse/events';
 import { type IncomingEvent, isUuid, traceIdOf } from '@gatehouse/kit';
@@ -87,10 +87,21 @@ function split(all: Fields): Pick<TrailRow, 'data' | 'personal'> {
   const entries = Object.entries(all);
   const found = entries.filter(([name, value]) => personalFields.has(name) && value !== null);
   if (found.length === 0) return { data: all, personal: undefined };
-  const salt = randomBytes(16);
+  const salt = newSalt();
   const fields = Object.fromEntries(found);
   const data = Object.fromEntries(entries.filter(([name]) => !Object.hasOwn(fields, name)));
   return { data, personal: { fields, salt, digest: personalDigest(salt, fields) } };
+}
+
+const SALT_BYTES = 16;
+let salts = Buffer.alloc(0);
+
+// One call to the system's randomness serves 256 rows; no part of it is given out twice.
+function newSalt(): Buffer {
+  if (salts.length === 0) salts = randomFillSync(Buffer.alloc(256 * SALT_BYTES));
+  const salt = salts.subarray(0, SALT_BYTES);
+  salts = salts.subarray(SALT_BYTES);
+  return salt;
 }
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
