@@ -210,6 +210,21 @@ describe('a token goes nowhere else', () => {
   });
 });
 
+describe('the tenant of a profile', () => {
+  it('is where an e-mail address is looked up, unless --tenant says otherwise, and narrows no list', async () => {
+    one.answer = ({ path }, response) =>
+      json(response, 200, path === '/api/auth/login' ? { ...good, expires_in: 900 } : { items: [] });
+    expect((await command(['profile', 'add', 'kept', one.url, '--tenant', 'of-the-profile'])).code).toBe(0);
+    const login = ['login', '--email', 'a@example.com'];
+    expect((await command(login, 'x\n')).err).toBe('');
+    expect((await command([...login, '--tenant', 'said'], 'x\n')).err).toBe('');
+    expect(one.seen.map(({ body }) => body.tenant_id)).toEqual(['of-the-profile', 'said']);
+    one.seen.length = 0;
+    expect((await command(['admin', 'user', 'list'])).err).toBe('');
+    expect(one.seen.map(({ path }) => path).join()).not.toContain('tenant');
+  });
+});
+
 describe('signing out', () => {
   it('is told to the installation, and forgotten here even when it cannot be told', async () => {
     await writeSession({ url: one.url }, good);

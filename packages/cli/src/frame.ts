@@ -61,12 +61,14 @@ function prepare(program: Command, action: Command): void {
   const installation = chooseInstallation({ url, profile });
   useInstallation(installation);
   program.setOptionValueWithSource('url', installation.url, 'config');
-  const takes = (name: string) => action.options.some((option) => option.attributeName() === name);
-  if (installation.tenant !== undefined && takes('tenant') && takes('email') && unsaid(action, 'tenant'))
+  // Where an address is looked up, and nowhere else: a list that a profile has narrowed would look complete.
+  const looksUp = takes(action, 'tenant') && action.getOptionValue('email') !== undefined;
+  if (installation.tenant !== undefined && looksUp && action.getOptionValue('tenant') === undefined)
     action.setOptionValueWithSource('tenant', installation.tenant, 'config');
 }
 
-const unsaid = (command: Command, option: string) => command.getOptionValue(option) === undefined;
+const takes = (command: Command, option: string): boolean =>
+  command.options.some((one) => one.attributeName() === option);
 
 /** The first word of a command: `keys` of `gatehouse keys encryption status`. */
 function groupOf(program: Command, action: Command): string {
