@@ -120,6 +120,13 @@ export const effects: Readonly<Record<string, Effect>> = {
   },
   'gatehouse keys list': says(/current/),
   'gatehouse keys rotate': says(/signs from/),
+  'gatehouse keys revoke': {
+    after: async ({ platform, command }) => {
+      const kid = command.split(' ')[3];
+      const { body } = await platform.api.get('/.well-known/jwks.json');
+      expect(body.keys.map((one: { kid: string }) => one.kid)).not.toContain(kid);
+    },
+  },
 
   'gatehouse migrate up': { before: oneDown, after: allApplied },
   'gatehouse migrate up-by-one': { before: oneDown, after: allApplied },

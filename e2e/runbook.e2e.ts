@@ -16,6 +16,8 @@ let platform: Platform;
 /** What `migrate` works on: undoing the platform's own migrations would end everything else. */
 let scratch: TestDatabase;
 let cluster: string;
+/** Of a signing key that signs nothing yet: its end ends no session. */
+let nextKey: string;
 /** Of a request that is in the audit. */
 let trace: string;
 let env: Record<string, string>;
@@ -91,6 +93,7 @@ function filled(command: string, { remark }: GuideRow, person: Person): string {
     .replaceAll('<user-id>', person.user_id)
     .replaceAll('<cluster>', cluster)
     .replaceAll('<trace-id>', trace)
+    .replaceAll('<kid>', nextKey)
     .replace(/\bnode services\//, `node ${repositoryRoot}/services/`);
 }
 
@@ -99,6 +102,10 @@ const done = new Set<string>();
 async function run(row: GuideRow, text: string, person: Person): Promise<void> {
   const effect = effectOf(text);
   if (effect === undefined) throw new Error(`say in runbook-effects.ts what must come of: ${text}`);
+  if (text.includes('<kid>')) {
+    const keys = await gatehouse.json(['keys', 'list']);
+    nextKey = keys.find(({ state }: { state: string }) => state === 'next').kid;
+  }
   const command = filled(text, row, person);
   expect(command, 'a placeholder that the test does not know').not.toMatch(/<[a-z-]+>|…/);
   // The same line of another guide: it has been seen to work.
