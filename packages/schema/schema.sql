@@ -393,6 +393,9 @@ CREATE UNIQUE INDEX event_by_place ON ONLY audit.event USING btree (chain, seque
 CREATE INDEX event_by_severity ON ONLY audit.event USING btree (severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
 CREATE INDEX event_by_subject ON ONLY audit.event USING btree (subject, occurred_at DESC, id DESC);
 CREATE INDEX event_by_tenant ON ONLY audit.event USING btree (tenant_id, occurred_at DESC, id DESC);
+CREATE INDEX event_by_tenant_outcome ON ONLY audit.event USING btree (tenant_id, outcome, occurred_at DESC, id DESC) WHERE (outcome <> 'success'::text);
+CREATE INDEX event_by_tenant_severity ON ONLY audit.event USING btree (tenant_id, severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
+CREATE INDEX event_by_tenant_type ON ONLY audit.event USING btree (tenant_id, type, occurred_at DESC, id DESC);
 CREATE INDEX event_by_time ON ONLY audit.event USING btree (occurred_at DESC, id DESC);
 CREATE INDEX event_by_trace ON ONLY audit.event USING hash (trace_id);
 CREATE INDEX event_by_type ON ONLY audit.event USING btree (type, occurred_at DESC, id DESC);
@@ -407,6 +410,9 @@ CREATE INDEX event_default_outcome_occurred_at_id_idx ON audit.event_default USI
 CREATE INDEX event_default_severity_occurred_at_id_idx ON audit.event_default USING btree (severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
 CREATE INDEX event_default_subject_occurred_at_id_idx ON audit.event_default USING btree (subject, occurred_at DESC, id DESC);
 CREATE INDEX event_default_tenant_id_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, occurred_at DESC, id DESC);
+CREATE INDEX event_default_tenant_id_outcome_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, outcome, occurred_at DESC, id DESC) WHERE (outcome <> 'success'::text);
+CREATE INDEX event_default_tenant_id_severity_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, severity, occurred_at DESC, id DESC) WHERE (severity <> 'info'::text);
+CREATE INDEX event_default_tenant_id_type_occurred_at_id_idx ON audit.event_default USING btree (tenant_id, type, occurred_at DESC, id DESC);
 CREATE INDEX event_default_trace_id_idx ON audit.event_default USING hash (trace_id);
 CREATE INDEX event_default_type_occurred_at_id_idx ON audit.event_default USING btree (type, occurred_at DESC, id DESC);
 CREATE INDEX event_default_user_id_lower_idx ON audit.event_default USING btree (user_id, lower((personal ->> 'email'::text))) WHERE ((personal ? 'email'::text) AND ((user_id IS NULL) OR (actor IS DISTINCT FROM (user_id)::text)));

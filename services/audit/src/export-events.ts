@@ -28,7 +28,8 @@ export const exportEvents = routesOf<AuditContext>()({
     const filters = exportFiltersOf(call.query, tenantId);
     const resumed = positionOf(call.query, tenantId);
     const { cursor } = call.query;
-    const snapshot = cursor === undefined ? await takeSnapshot(ctx) : readSnapshot(ctx, cursor, filters);
+    const snapshot =
+      cursor === undefined ? await takeSnapshot(ctx, tenantId) : readSnapshot(ctx, cursor, filters);
     const { reply } = call;
     const writer = writerOf(filters.format, resumed !== undefined);
     const total = await totalOf(ctx, filters, snapshot);
@@ -84,7 +85,7 @@ async function send(
   }
 }
 
-const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 64 * 1024;
 
 async function tell(
   { db, relay }: AuditContext,

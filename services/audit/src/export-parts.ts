@@ -48,8 +48,11 @@ type Pool = AuditContext['pool'];
 
 type ReadRow = ExportRow & { readonly matches: boolean; readonly content_hash: Buffer };
 
-/** Places of a chain that one statement looks at: bounded work, whatever matches; and what an export holds at once. */
-const PLACES = 500;
+/**
+ * Places of a chain that one statement looks at: bounded work, whatever matches. Also what an export holds at once: few
+ * enough that their text is no large object, which only a full collection would free.
+ */
+const PLACES = 100;
 
 const columns = `chain, sequence, id, type, severity, outcome, occurred_at, recorded_at, source, tenant_id, user_id, actor,
   subject, trace_id, hash, content_hash, matches, personal_salt, personal_digest,

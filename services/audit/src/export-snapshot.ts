@@ -25,8 +25,8 @@ const TAILS_MAX = 20;
 const SIGNING_TRIES = 5;
 const SIGNING_RETRY_MS = 50;
 
-/** Signs what is new, if that may be, and says where the trail ends now. */
-export async function takeSnapshot(ctx: SnapshotContext): Promise<Snapshot> {
+/** Signs what is new, if that may be, and says where the trail ends now: of one tenant, or of all. */
+export async function takeSnapshot(ctx: SnapshotContext, tenantId: string | undefined): Promise<Snapshot> {
   const began = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(ctx.db);
   await trySigning(ctx);
   // One statement: a state that was committed as a whole.
@@ -38,7 +38,11 @@ export async function takeSnapshot(ctx: SnapshotContext): Promise<Snapshot> {
     ctx.db,
   );
   const tails: Record<string, number> = {};
-  for (const { chain, sequence } of rows) if (chain !== null && sequence !== null) tails[chain] = sequence;
+  for (const { chain, sequence } of rows) {
+    // They go into the cursor, which its owner can read: no tenant learns of another.
+    const isMeant = tenantId === undefined || chain === tenantId;
+    if (isMeant && chain !== null && sequence !== null) tails[chain] = sequence;
+  }
   return { size: rows[0]?.size ?? 0, tails, beganAt: began.rows[0]?.now ?? new Date() };
 }
 

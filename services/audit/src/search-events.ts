@@ -57,7 +57,6 @@ class Search {
   /** May be half of the trail, or nothing of it. */
   readonly #blunt: readonly Condition[];
   readonly #types: readonly string[] | undefined;
-  readonly #tenantId: string | undefined;
   readonly #walked: number;
   /** What the outcome or the severity asks for has an index, because little is. */
   readonly #seldom: boolean;
@@ -65,7 +64,6 @@ class Search {
   constructor(db: Db, filters: Filters, types: readonly string[] | undefined) {
     this.#db = db;
     this.#types = types;
-    this.#tenantId = filters.tenantId;
     this.#walked = filters.words === undefined ? WALKED : WALKED_FOR_WORDS;
     const { severity = 'info', outcome = 'success' } = filters;
     this.#seldom = severity !== 'info' || outcome !== 'success';
@@ -80,7 +78,8 @@ class Search {
     const rest = [...typed, ...this.#blunt];
     if (this.#sharp.length > 0 || rest.length === 0)
       return this.#ordered([...scope, ...this.#sharp, ...rest], limit);
-    const alone = this.#tenantId === undefined && rest.length === 1;
+    // With the tenant or without: each has an index for both.
+    const alone = rest.length === 1;
     if (alone && this.#types !== undefined) return this.#byType(this.#types, scope, limit);
     if (alone && this.#seldom) return this.#ordered([...scope, ...rest], limit);
     return this.#walk(scope, rest, limit);
