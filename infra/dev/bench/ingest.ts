@@ -6,7 +6,7 @@ import { type Measurement, onInstallation, query } from './bench.ts';
 import { rate } from './report.ts';
 
 const events = 30_000;
-/** As many as the recorder takes into one transaction (services/audit/src/record.ts). */
+/** As many as a consumer takes into one transaction (batchMax in packages/kit/src/consume.ts). */
 const batchRows = 128;
 const tenants = Array.from({ length: 20 }, () => randomUUID());
 
