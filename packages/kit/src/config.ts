@@ -3,9 +3,6 @@
  * A fault names the setting and what is wrong with it, never its value.
  */
 
-/** What kind of deployment reads the settings; production refuses missing and example secrets. */
-export type Mode = 'development' | 'test' | 'production';
-
 /** One declared setting. */
 export interface Setting<T> {
   readonly kind: string;

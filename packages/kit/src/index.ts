@@ -1,3 +1,4 @@
+export { type AdminCall, administeredBy } from './administered-by.ts';
 export { changedKeys } from './announce-keys.ts';
 export { addressKey, addressKeysOf, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';

@@ -1,4 +1,4 @@
-import Type, { type Static, type TSchema } from 'typebox';
+import Type, { type TSchema } from 'typebox';
 import { type CursorPosition, readCursor, signCursor } from './cursor.ts';
 import { Problem } from './problem.ts';
 
@@ -73,6 +73,3 @@ export const Uuid = Type.String({
 
 /** A time as answers carry it. */
 export const Time = Type.String({ description: 'RFC 3339, UTC', format: 'date-time' });
-
-/** The static type of `pageOf`. */
-export type PageOf<T extends TSchema> = Static<ReturnType<typeof pageOf<T>>>;

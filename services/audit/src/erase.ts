@@ -1,4 +1,5 @@
 import {
+  administeredBy,
   append,
   type Call,
   type Principal,
@@ -118,7 +119,7 @@ async function eraseBatch(
       aggregate: `user:${person}`,
       traceparent: trace.traceparent,
       data: {
-        ...{ actor_id: principal.userId, reason, client_ip: client.ip, user_agent: client.userAgent },
+        ...administeredBy({ principal, client }, reason),
         ...{ user_id: person, records: erased },
       },
     });

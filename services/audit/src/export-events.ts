@@ -1,6 +1,14 @@
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
-import { append, type Call, type Principal, Problem, routesOf } from '@gatehouse/kit';
+import {
+  administeredBy,
+  append,
+  type Call,
+  type Principal,
+  Problem,
+  reasonGiven,
+  routesOf,
+} from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type, { type Static } from 'typebox';
 import type { AuditContext } from './context.ts';
@@ -100,10 +108,7 @@ async function tell(
       aggregate: 'audit:export',
       traceparent: trace.traceparent,
       data: {
-        actor_id: principal.userId,
-        reason: query.reason?.trim() ?? '',
-        client_ip: client.ip,
-        user_agent: client.userAgent,
+        ...administeredBy({ principal, client }, reasonGiven(query)),
         format: filters.format,
         filters: filtersShown(filters),
         ...{ records, complete },

@@ -1,4 +1,5 @@
 import {
+  administeredBy,
   append,
   Problem,
   page,
@@ -93,7 +94,7 @@ export const acknowledgeFault = routesOf<AuditContext>()({
           aggregate: 'audit:checkpoint',
           traceparent: trace.traceparent,
           data: {
-            ...{ actor_id: principal.userId, reason, client_ip: client.ip, user_agent: client.userAgent },
+            ...administeredBy({ principal, client }, reason),
             ...{ fault_id: id, cause: row.cause, detail: row.detail },
           },
         });

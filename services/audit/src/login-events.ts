@@ -1,9 +1,9 @@
-import { page, pageOf, pageQuery, readPage, routesOf, Time, Uuid } from '@gatehouse/kit';
+import { pageOf, pageQuery, routesOf, Time, Uuid } from '@gatehouse/kit';
 import Type, { type Static } from 'typebox';
 import type { AuditContext } from './context.ts';
 import type { EventRow } from './event-item.ts';
-import { searchEvents } from './search-events.ts';
 import { type Filters, filtersOf, SearchQuery } from './search-filters.ts';
+import { searchPage } from './search-page.ts';
 import { visibleTenant } from './visible-tenant.ts';
 
 const logins = ['success', 'failure', 'blocked'] as const;
@@ -62,21 +62,11 @@ export const listLoginEvents = routesOf<AuditContext>()({
   answer: pageOf(LoginEvent),
   problems: ['bad_cursor', 'unknown_tenant'],
   run:
-    ({ db, secrets }) =>
+    (ctx) =>
     async ({ query, principal }) => {
       const tenantId = visibleTenant(principal, query.tenant_id);
       const filters = loginFilters(query, tenantId);
-      const binding = { list: 'audit.login-events', tenantId, filters };
-      const { limit, after } = readPage(secrets.cursorKey, query, binding);
-      const rows = await searchEvents(db, filters, {
-        limit: limit + 1,
-        after: after && { time: new Date(String(after[0])), id: String(after[1]) },
-      });
-      return page(secrets.cursorKey, rows, {
-        ...{ limit, after, binding },
-        position: (row) => [row.occurred_at.toISOString(), row.id],
-        item: loginOf,
-      });
+      return searchPage(ctx, { list: 'audit.login-events', query, tenantId, filters, item: loginOf });
     },
 });
 

@@ -1,19 +1,8 @@
-import { type Call, covers, may, type Permission, type Principal, type ProblemCode } from '@gatehouse/kit';
+import { covers, may, type Permission, type Principal, type ProblemCode } from '@gatehouse/kit';
 import type { AccountStatus, Role } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import { type AccountState, rolesOf } from './account.ts';
 import type { AuthTransaction } from './context.ts';
-
-/** The call of an administrator, whoever the body is of. */
-export type AdminCall = Pick<Call, 'client' | 'trace'> & { readonly principal: Principal };
-
-/** What an `admin.*` event says of whoever made the change. */
-export const administeredBy = (call: AdminCall, reason: string) => ({
-  actor_id: call.principal.userId,
-  reason,
-  client_ip: call.client.ip,
-  user_agent: call.client.userAgent,
-});
 
 /** An account as the change of it needs to know it. */
 export interface Party extends AccountState {

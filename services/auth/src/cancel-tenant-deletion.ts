@@ -1,7 +1,7 @@
-import { append, Problem, Reason, reasonGiven } from '@gatehouse/kit';
+import { type AdminCall, administeredBy, append, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
-import { type AdminCall, administeredBy, type Refused, refused, takeTurn } from './administration.ts';
+import { type Refused, refused, takeTurn } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { TenantParams, type TenantRow, TenantView, tenantView } from './tenant-view.ts';
 

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { answersOf, type Context, type JobDefinition, routesOf } from '@gatehouse/kit';
+import { answersOf, type Context, routesOf } from '@gatehouse/kit';
 import type { AuthDatabase } from '@gatehouse/schema';
 import type { Transaction } from 'kysely';
 import { type AccountLimit, openAccountLimit } from './account-limit.ts';
@@ -21,7 +21,6 @@ export interface AuthParts {
 export type AuthBase = Context<AuthConfig, AuthDatabase>;
 export type AuthContext = AuthBase & AuthParts;
 export type AuthTransaction = Transaction<AuthDatabase>;
-export type AuthJob = JobDefinition<AuthContext>;
 
 export const route = routesOf<AuthContext>();
 export const answer = answersOf<AuthContext>();

@@ -1,7 +1,16 @@
-import { append, newId, Problem, Reason, reasonGiven, Uuid } from '@gatehouse/kit';
+import {
+  type AdminCall,
+  administeredBy,
+  append,
+  newId,
+  Problem,
+  Reason,
+  reasonGiven,
+  Uuid,
+} from '@gatehouse/kit';
 import type { Registration } from '@gatehouse/schema';
 import Type from 'typebox';
-import { type AdminCall, administeredBy, refused, takeTurn } from './administration.ts';
+import { refused, takeTurn } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { syncTenant } from './sync.ts';
 import { RegistrationName, TenantName, TenantView, tenantView } from './tenant-view.ts';

@@ -1,10 +1,22 @@
 import { randomInt } from 'node:crypto';
-import { append, covers, may, newId, Problem, Reason, reasonGiven, retryLater, Uuid } from '@gatehouse/kit';
+import {
+  type AdminCall,
+  administeredBy,
+  append,
+  covers,
+  may,
+  newId,
+  Problem,
+  Reason,
+  reasonGiven,
+  retryLater,
+  Uuid,
+} from '@gatehouse/kit';
 import type { Role } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { RoleName, rolesOf } from './account.ts';
-import { type AdminCall, administeredBy, type Refused, refused, takeTurn } from './administration.ts';
+import { type Refused, refused, takeTurn } from './administration.ts';
 import { type AuthContext, type AuthTransaction, route } from './context.ts';
 import { EmailText, type Identity, identityOf, PasswordInput, printableText } from './identity.ts';
 import { passwordFaults, passwordText } from './password-policy.ts';

@@ -1,15 +1,7 @@
-import { append, Problem, Reason, reasonGiven } from '@gatehouse/kit';
+import { type AdminCall, administeredBy, append, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
-import {
-  type AdminCall,
-  administeredBy,
-  isLastAdministrator,
-  lockParties,
-  type Party,
-  type Refused,
-  refused,
-} from './administration.ts';
+import { isLastAdministrator, lockParties, type Party, type Refused, refused } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { digestOf } from './identity.ts';
 import { syncUser } from './sync.ts';

@@ -1,6 +1,6 @@
-import { append } from '@gatehouse/kit';
+import { type AdminCall, administeredBy, append } from '@gatehouse/kit';
 import { sql } from 'kysely';
-import { type AdminCall, administeredBy, type Party } from './administration.ts';
+import type { Party } from './administration.ts';
 import type { AuthContext, AuthTransaction } from './context.ts';
 import { actingOf, digestOf } from './identity.ts';
 

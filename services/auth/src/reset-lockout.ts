@@ -1,6 +1,6 @@
-import { Problem, Reason, reasonGiven } from '@gatehouse/kit';
+import { type AdminCall, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import Type from 'typebox';
-import { type AdminCall, lockParties } from './administration.ts';
+import { lockParties } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { forgetAttempts, liftLockout, tellStatus } from './lift-lockout.ts';
 import { readUser, UserParams, UserView } from './user-view.ts';

@@ -1,16 +1,9 @@
-import { append, covers, Problem, Reason, reasonGiven } from '@gatehouse/kit';
+import { type AdminCall, administeredBy, append, covers, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import type { Role } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { RoleName } from './account.ts';
-import {
-  type AdminCall,
-  administeredBy,
-  isLastAdministrator,
-  lockParties,
-  type Refused,
-  refused,
-} from './administration.ts';
+import { isLastAdministrator, lockParties, type Refused, refused } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { syncUser } from './sync.ts';
 import { readUser, UserParams, UserView } from './user-view.ts';

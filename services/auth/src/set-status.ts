@@ -1,15 +1,8 @@
-import { type Permission, Problem, Reason, reasonGiven } from '@gatehouse/kit';
+import { type AdminCall, type Permission, Problem, Reason, reasonGiven } from '@gatehouse/kit';
 import type { AccountStatus } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import Type from 'typebox';
-import {
-  type AdminCall,
-  isLastAdministrator,
-  lockParties,
-  type Party,
-  type Refused,
-  refused,
-} from './administration.ts';
+import { isLastAdministrator, lockParties, type Party, type Refused, refused } from './administration.ts';
 import { type AuthTransaction, route } from './context.ts';
 import { forgetAttempts, liftLockout, tellStatus } from './lift-lockout.ts';
 import { syncUser } from './sync.ts';

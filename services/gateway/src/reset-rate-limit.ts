@@ -1,5 +1,6 @@
 import {
   addressKeysOf,
+  administeredBy,
   append,
   type Call,
   PeerError,
@@ -116,7 +117,7 @@ async function resetAddresses(
       aggregate: 'rate-limit',
       traceparent: trace.traceparent,
       data: {
-        ...{ actor_id: principal.userId, reason, client_ip: client.ip, user_agent: client.userAgent },
+        ...administeredBy({ principal, client }, reason),
         ...{ of: 'address', scopes: [...scopes], address: named, user_id: null, email: null },
       },
     }),
