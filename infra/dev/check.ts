@@ -22,8 +22,7 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
   process.once('disconnect', interrupt);
   const postgres = chosen.some((step) => step.tests) ? await startTestPostgres() : undefined;
-  const total: Tally = { passed: 0, failed: 0 };
-  const failures: string[] = [];
+  const total: Tally = { passed: 0, failed: 0, failures: [] };
   try {
     const env = await environmentFor(postgres?.url);
     for (const step of chosen) {
@@ -31,14 +30,14 @@ async function main(): Promise<number> {
       const tally = await runStep(step, filters, env);
       total.passed += tally.passed;
       total.failed += tally.failed;
-      if (tally.failed > 0) failures.push(`${step.name}: ${tally.failed} failed`);
+      total.failures.push(...tally.failures.map((failure) => `${step.name}: ${failure}`));
     }
   } finally {
     await postgres?.stop();
     home.remove();
   }
   if (interrupted) return 130;
-  console.log(failures.length > 0 ? `\nFailures: ${failures.join('; ')}` : '');
+  console.log(['', ...total.failures.map((failure) => `Failed: ${failure}`)].join('\n'));
   console.log(`${total.passed} passed, ${total.failed} failed`);
   return total.failed > 0 ? 1 : 0;
 }
@@ -92,12 +91,15 @@ async function runStep(
   if (step.tests)
     args.push(...filters, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`);
   const code = await runProgram(program, args, env);
-  const tally = step.tests
-    ? tallyOf(report, code)
-    : { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1 };
+  const tally = step.tests ? tallyOf(report, code) : tallyOfProgram(code);
   const seconds = ((performance.now() - since) / 1000).toFixed(1);
   console.log(`-- ${step.name}: ${tally.passed} passed, ${tally.failed} failed in ${seconds} s`);
   return tally;
+}
+
+function tallyOfProgram(code: number): Tally {
+  if (code === 0) return { passed: 1, failed: 0, failures: [] };
+  return { passed: 0, failed: 1, failures: [`ended with exit code ${code}, see above`] };
 }
 
 function runProgram(
