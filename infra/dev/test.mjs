@@ -19,7 +19,8 @@ await runMain(async () => {
     return 0;
   }
   const { prepareToolchain } = await import('./toolchain/prepare.mjs');
+  const { SERVERS } = await import('./toolchain/servers.mjs');
   const { launch } = await import('./launch.mjs');
-  const { node } = await prepareToolchain({ servers: ['nats', 'nats210', 'redis'] });
+  const { node } = await prepareToolchain({ servers: Object.keys(SERVERS) });
   return launch(node, 'check.ts', args);
 });

@@ -12,7 +12,7 @@ import { waitForLock } from './setup-lock.mjs';
 /**
  * Makes sure that Node, pnpm, the locked packages and the named servers are in `.local/`, fetching in parallel what
  * is missing, and hands back the path of that Node. With everything there it only reads a few files.
- * @param {{ servers: ('nats' | 'nats210' | 'redis')[] }} wanted
+ * @param {{ servers: (keyof typeof SERVERS)[] }} wanted
  */
 export async function prepareToolchain(wanted) {
   const servers = wanted.servers.map((name) => SERVERS[name]);

@@ -5,7 +5,7 @@ import { SetupFault } from './fault.mjs';
 import { local } from './places.mjs';
 import { aptFamily, unpackPrivately } from './private-apt.mjs';
 
-/** The servers that npm does not carry. `.local/<name>.json` says which program is used. */
+/** The programs that npm does not carry. `.local/<name>.json` says which program is used. */
 export const SERVERS = {
   nats: {
     name: 'nats-server',
@@ -34,10 +34,50 @@ export const SERVERS = {
     atLeast: [7, 0],
     // Of the machine's own release, since it brings shared libraries that must fit the machine's libc.
     suites: (family) => `${family.codename} ${family.codename}-updates`,
-    choose: chooseRedis,
+    choose: (query) => withLibraries(query, ['redis-server', 'redis-tools']),
     path: 'usr/bin/redis-server',
   },
+  // For the tests of what runs beside Gatehouse. Statically linked but for libc: the newest runs on every machine.
+  prometheus: {
+    name: 'prometheus',
+    setting: 'PROMETHEUS',
+    atLeast: [3, 0],
+    optional: true,
+    suites: newest,
+    // promtool lies beside it.
+    choose: () => ['prometheus', 'promtool'],
+    path: 'usr/bin/prometheus',
+  },
+  kustomize: {
+    name: 'kustomize',
+    setting: 'KUSTOMIZE',
+    atLeast: [5, 0],
+    optional: true,
+    ask: ['version'],
+    // What distributions say of a build of theirs, whose version is not in it.
+    unversioned: { says: /\(devel\)/, version: '5.0.0' },
+    suites: newest,
+    choose: () => ['kustomize'],
+    path: 'usr/bin/kustomize',
+  },
+  // From 1.21 on it knows prepared statements in transaction mode; stable releases carry older ones.
+  pgbouncer: {
+    name: 'pgbouncer',
+    setting: 'PGBOUNCER',
+    atLeast: [1, 21],
+    optional: true,
+    suites: newest,
+    // Of a newer release than the machine's: it brings its own libc too, and its loader.
+    choose: async (query) => [...(await withLibraries(query, ['pgbouncer'], { recurse: true })), 'libc6'],
+    path: 'run-pgbouncer',
+    finish: (folder) => writeLoaderScript(folder, 'run-pgbouncer', 'usr/sbin/pgbouncer'),
+  },
 };
+
+/** The development release: what a stable one carries is years old. */
+function newest(family) {
+  return family.name === 'ubuntu' ? 'devel' : 'forky';
+}
 
 /** Whether the server was found or fetched before, and the program is still the same file. */
 export function serverInPlace(server) {
@@ -66,7 +106,7 @@ export async function checkGivenServer(server) {
   const given = process.env[server.setting];
   if (!given) return;
   const libraries = server === SERVERS.redis ? process.env.REDIS_LIBRARY_PATH : undefined;
-  const version = isProgram(given) ? await versionOf(given, libraries) : undefined;
+  const version = isProgram(given) ? await versionOf(server, given, libraries) : undefined;
   if (!version) throw new SetupFault(`${server.setting} names no ${server.name} that runs: ${given}`);
   if (!isEnough(version, server)) {
     throw new SetupFault(
@@ -79,7 +119,7 @@ export async function checkGivenServer(server) {
 export async function provideServer(server) {
   let tooOld;
   for (const path of everyOnPath(server.program ?? server.name)) {
-    const version = await versionOf(path);
+    const version = await versionOf(server, path);
     if (version && isEnough(version, server)) {
       record(server, { path, version, fingerprint: fingerprint(path) });
       return `${server.name} ${version} (${path})`;
@@ -111,8 +151,11 @@ function missing(server, tooOld) {
 }
 
 async function tryOut(server, folder, family) {
+  server.finish?.(folder);
   const places = placesIn(server, folder);
-  const version = isProgram(places.path) ? await versionOf(places.path, places.libraryPath) : undefined;
+  const version = isProgram(places.path)
+    ? await versionOf(server, places.path, places.libraryPath)
+    : undefined;
   if (version && isEnough(version, server)) return version;
   const cause = version ? `is ${version}, which does not fit` : 'does not run on this machine';
   throw new SetupFault(
@@ -123,37 +166,45 @@ async function tryOut(server, folder, family) {
 function placesIn(server, folder, version) {
   const path = join(folder, server.path);
   if (server !== SERVERS.redis) return { path, version };
-  const machine = { x64: 'x86_64', arm64: 'aarch64' }[process.arch] ?? process.arch;
-  return { path, libraryPath: join(folder, 'usr/lib', `${machine}-linux-gnu`), version };
+  return { path, libraryPath: join(folder, 'usr/lib', machineTriplet()), version };
 }
 
-/** redis-server and what it links to, but not libc itself: that one must be the machine's. */
-async function chooseRedis(query) {
-  const output = await query([
-    'depends',
-    '--no-recommends',
-    '--no-suggests',
-    '--no-conflicts',
-    '--no-breaks',
-    '--no-replaces',
-    '--no-enhances',
-    'redis-server',
-    'redis-tools',
-  ]);
-  const names = [...output.matchAll(/^\s*\|?Depends: ([a-z0-9.+-]+)$/gm)].map((match) => match[1]);
-  return [
-    ...new Set([
-      'redis-server',
-      'redis-tools',
-      ...names.filter((name) => /^(lib|lua)/.test(name) && name !== 'libc6'),
-    ]),
-  ];
+/** The programs and what they link to, but not libc itself: that one must be the machine's. */
+async function withLibraries(query, programs, { recurse = false } = {}) {
+  const options = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'];
+  const dependencies = async (names, more) => {
+    const output = await query(['depends', ...options.map((name) => `--no-${name}`), ...more, ...names]);
+    return [...output.matchAll(/^\s*\|?(?:Pre)?Depends: ([a-z0-9.+-]+)$/gm)]
+      .map((match) => match[1])
+      .filter((name) => /^(lib|lua|zlib)/.test(name) && name !== 'libc6');
+  };
+  const direct = await dependencies(programs, []);
+  const deeper = recurse ? await dependencies(direct, ['--recurse']) : [];
+  return [...new Set([...programs, ...direct, ...deeper])];
 }
 
-async function versionOf(path, libraryPath) {
+/** A program with a libc of its own is started by that libc's loader; the script finds both beside itself. */
+function writeLoaderScript(folder, name, program) {
+  const libraries = `$here/usr/lib/${machineTriplet()}`;
+  const script = `#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+exec "${libraries}/${LOADERS[process.arch]}" --library-path "${libraries}" "$here/${program}" "$@"
+`;
+  writeFileSync(join(folder, name), script, { mode: 0o755 });
+}
+
+const LOADERS = { x64: 'ld-linux-x86-64.so.2', arm64: 'ld-linux-aarch64.so.1' };
+
+function machineTriplet() {
+  return `${{ x64: 'x86_64', arm64: 'aarch64' }[process.arch] ?? process.arch}-linux-gnu`;
+}
+
+async function versionOf(server, path, libraryPath) {
   const env = libraryPath ? { LD_LIBRARY_PATH: libraryPath } : {};
-  const { code, output } = await run(path, ['--version'], { env, timeoutMs: 10_000 });
-  return code === 0 ? /v=?(\d+\.\d+\.\d+)/.exec(output)?.[1] : undefined;
+  const { code, output } = await run(path, server.ask ?? ['--version'], { env, timeoutMs: 10_000 });
+  if (code !== 0) return undefined;
+  if (server.unversioned?.says.test(output)) return server.unversioned.version;
+  return /(?:^|[^\d.])(\d+\.\d+\.\d+)/.exec(output)?.[1];
 }
 
 function isEnough(version, server) {

@@ -40,5 +40,14 @@ test('of the server that everything needs, the newest does, and 2.10 does not', 
 
 test('only what is optional may be missing', () => {
   expect(SERVERS.nats210.optional).toBe(true);
+  for (const server of [SERVERS.prometheus, SERVERS.kustomize, SERVERS.pgbouncer])
+    expect(server.optional).toBe(true);
   for (const server of [SERVERS.nats, SERVERS.redis]) expect(whyMissing(server)).toBeUndefined();
+});
+
+test('a program whose distribution builds it without its version is taken, an older one that says it is not', async () => {
+  vi.stubEnv('KUSTOMIZE', program('(devel)'));
+  await checkGivenServer(SERVERS.kustomize);
+  vi.stubEnv('KUSTOMIZE', program('4.5.4'));
+  await expect(checkGivenServer(SERVERS.kustomize)).rejects.toThrow('give 5.0 or newer');
 });

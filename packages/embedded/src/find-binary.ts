@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { EmbeddedError } from './embedded-error.ts';
 
 /** Where a server's program lies, and the folder of shared libraries it needs, if it brings its own. */
@@ -27,6 +27,28 @@ export function findNatsServer210(): Binary | undefined {
 /** redis-server: `REDIS_SERVER` (with `REDIS_LIBRARY_PATH`), else `.local/` (after `npm test`), else the PATH. */
 export function findRedisServer(): Binary {
   return find({ name: 'redis-server', setting: 'REDIS_SERVER', libraries: 'REDIS_LIBRARY_PATH' });
+}
+
+/** prometheus, for tests of rules and dashboards; undefined when the set-up said that theirs are skipped. */
+export function findPrometheus(): Binary | undefined {
+  return given('PROMETHEUS') ?? localTool('prometheus');
+}
+
+/** promtool: beside prometheus. */
+export function findPromtool(): Binary | undefined {
+  const prometheus = findPrometheus();
+  const path = prometheus && join(dirname(prometheus.path), 'promtool');
+  return path !== undefined && isProgram(path) ? { path } : undefined;
+}
+
+/** kustomize, for tests of the manifests; undefined when the set-up said that they are skipped. */
+export function findKustomize(): Binary | undefined {
+  return given('KUSTOMIZE') ?? localTool('kustomize');
+}
+
+/** PgBouncer 1.21 or newer, for tests behind a pooler; undefined when the set-up said that they are skipped. */
+export function findPgBouncer(): Binary | undefined {
+  return given('PGBOUNCER') ?? localTool('pgbouncer');
 }
 
 function find(wanted: { name: string; setting: string; libraries: string | undefined }): Binary {

@@ -2,8 +2,12 @@ export { type BusFiles, followBus, openBusFiles } from './bus-files.ts';
 export { EmbeddedError, reasonOf } from './embedded-error.ts';
 export {
   type Binary,
+  findKustomize,
   findNatsServer,
   findNatsServer210,
+  findPgBouncer,
+  findPrometheus,
+  findPromtool,
   findRedisServer,
   repositoryRoot,
 } from './find-binary.ts';
@@ -25,6 +29,7 @@ export {
 export { type NatsOptions, startNats } from './nats.ts';
 export { findFreePort, isPortFree } from './port.ts';
 export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts';
+export { type PrometheusOptions, startPrometheus } from './prometheus.ts';
 export { type RedisOptions, startRedis } from './redis.ts';
 export {
   type ProcessPlan,
