@@ -19,18 +19,14 @@ export interface GuideRow {
   readonly remark: string;
 }
 
-const chapter = '## From the guides';
-
-/** The rows of docs/runbook.md, which is the only list there is. */
+/** The rows of docs/runbook-guides.md, which is the only list there is. */
 export function guideRows(): GuideRow[] {
-  const lines = readFileSync(join(repositoryRoot, 'docs/runbook.md'), 'utf8').split('\n');
+  const lines = readFileSync(join(repositoryRoot, 'docs/runbook-guides.md'), 'utf8').split('\n');
   const rows: GuideRow[] = [];
   let guide: string | undefined;
-  let inside = false;
   for (const [index, line] of lines.entries()) {
-    if (line.startsWith('## ')) inside = line === chapter;
-    else if (line.startsWith('### ')) guide = /^### Guide (.+)$/.exec(line)?.[1];
-    else if (inside && guide !== undefined && isRow(line)) rows.push(rowOf(line, { guide, line: index + 1 }));
+    if (line.startsWith('## ')) guide = /^## Guide (.+)$/.exec(line)?.[1];
+    else if (guide !== undefined && isRow(line)) rows.push(rowOf(line, { guide, line: index + 1 }));
   }
   return rows;
 }

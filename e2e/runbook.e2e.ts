@@ -10,7 +10,7 @@ import { gatehouseFor, type Ran } from './run-gatehouse.ts';
 import { effectOf, type Scene } from './runbook-effects.ts';
 import { type GuideRow, guideRows } from './runbook-page.ts';
 
-// docs/runbook.md, "From the guides": every command of the page, read from the page, against a real installation.
+// docs/runbook-guides.md: every command of the page, read from the page, against a real installation.
 const rows = guideRows();
 let platform: Platform;
 /** What `migrate` works on: undoing the platform's own migrations would end everything else. */

@@ -82,7 +82,7 @@ async function restore(path: string, options: RestoreOptions): Promise<void> {
     ...(manifest.migration === newestMigration
       ? []
       : [`the database is at version ${manifest.migration}: run "gatehouse migrate up" before the start`]),
-    'sessions that were ended since then live again: see "Back up and restore" in docs/runbook.md',
+    'sessions that were ended since then live again: see "Back up and restore" in docs/runbook-procedures.md',
   ];
   const { tables, created_at, migration } = manifest;
   show(options, { created_at, migration, tables, settings_to: options.settingsTo ?? null }, said.join('\n'));

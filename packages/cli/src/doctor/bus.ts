@@ -60,7 +60,7 @@ function unreachable(at: string, error: unknown): Check {
   if (/authorization|authentication|expired/i.test(`${name} ${message}`))
     return failed('nats', `${at} refuses the login`, {
       remedy:
-        'correct NATS_CREDS (or user and password in NATS_URL); "Renew the credentials of a service on the bus" in docs/runbook.md',
+        'correct NATS_CREDS (or user and password in NATS_URL); "Renew the credentials of a service on the bus" in docs/runbook-procedures.md',
     });
   const reason =
     code ||
@@ -126,7 +126,7 @@ function readCreds(file: string): { user: string; expiresAt: number | undefined 
 
 function judgeCreds(file: string, expiresAt: number | undefined): Check {
   const name = 'nats.credentials';
-  const remedy = '"Renew the credentials of a service on the bus" in docs/runbook.md';
+  const remedy = '"Renew the credentials of a service on the bus" in docs/runbook-procedures.md';
   if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0)
     return warning(name, `${file} can be read by others`, { remedy: `chmod 600 ${file}` });
   if (expiresAt === undefined) return ok(name, 'do not expire');
