@@ -8,15 +8,28 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const hashSeconds = [0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5];
 
+/** The name of a metric is part of its type: a dashboard that asks for another one does not compile. */
+type Named<M, N extends string> = M & { readonly name: N };
+
 function makers(registry: Registry) {
   const registers = [registry];
   return {
-    counter: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-      new Counter<L>({ name, help, labelNames, registers }),
-    gauge: <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
-      new Gauge<L>({ name, help, labelNames, registers }),
-    histogram: <L extends string>(name: string, help: string, labelNames: readonly L[], buckets = seconds) =>
-      new Histogram<L>({ name, help, labelNames, buckets, registers }),
+    counter: <N extends string, L extends string = never>(
+      name: N,
+      help: string,
+      labelNames: readonly L[] = [],
+    ) => new Counter<L>({ name, help, labelNames, registers }) as Named<Counter<L>, N>,
+    gauge: <N extends string, L extends string = never>(
+      name: N,
+      help: string,
+      labelNames: readonly L[] = [],
+    ) => new Gauge<L>({ name, help, labelNames, registers }) as Named<Gauge<L>, N>,
+    histogram: <N extends string, L extends string = never>(
+      name: N,
+      help: string,
+      labelNames: readonly L[],
+      buckets = seconds,
+    ) => new Histogram<L>({ name, help, labelNames, buckets, registers }) as Named<Histogram<L>, N>,
   };
 }
 
