@@ -33,6 +33,33 @@ function makers(registry: Registry) {
   };
 }
 
+/** The process itself: what runs, whether it would take traffic, what it may use. */
+function processMetrics({ gauge }: ReturnType<typeof makers>) {
+  return {
+    buildInfo: gauge('gatehouse_build_info', 'Always 1: which release of a service runs here.', [
+      'service',
+      'version',
+    ]),
+    ready: gauge('gatehouse_ready', '1 while /health/ready answers 200, asked with each scrape.'),
+    memoryLimit: gauge(
+      'gatehouse_memory_limit_bytes',
+      'Memory that the process may use: the limit of its control group, or what the machine has.',
+    ),
+    heapLimit: gauge('gatehouse_heap_limit_bytes', 'Size at which the heap of JavaScript ends the process.'),
+    processors: gauge('gatehouse_processors', 'Processors that the process may use.'),
+    certificateExpiry: gauge(
+      'tls_certificate_expiry_timestamp_seconds',
+      'End of the first to end of the certificates that the other side of own connections last showed: db, nats, redis, peer, cluster.',
+      ['service', 'dep'],
+    ),
+    certificateRead: gauge(
+      'tls_certificate_read_timestamp_seconds',
+      'When the certificate of tls_certificate_expiry_timestamp_seconds was shown.',
+      ['service', 'dep'],
+    ),
+  };
+}
+
 /** Requests and sign-in. */
 function requestMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) {
   return {
@@ -83,6 +110,14 @@ function identityMetrics({ counter, gauge, histogram }: ReturnType<typeof makers
     tokenIssued: counter('token_issued_total', 'Tokens issued: access, refresh.', ['kind']),
     signingKeys: gauge('token_signing_keys', 'Signing keys by state.', ['state']),
     signingKeyAge: gauge('token_signing_key_age_seconds', 'Age of the key that signs.'),
+    signingKeyActivated: gauge(
+      'token_signing_key_activated_timestamp_seconds',
+      'When the managed key that signs began to: the time of the newest rotation.',
+    ),
+    signingKeyRotationDue: gauge(
+      'token_signing_key_rotation_due_timestamp_seconds',
+      'When the managed key that signs is to be replaced by schedule.',
+    ),
     feedStale: gauge(
       'token_revocation_feed_stale',
       '1 while a service asks the database because the feed is stale.',
@@ -198,11 +233,22 @@ export function createMetrics(options: { runtime: boolean }) {
   const registry = new Registry();
   if (options.runtime) collectDefaultMetrics({ register: registry });
   const make = makers(registry);
-  return {
-    registry,
+  const metrics = {
+    ...processMetrics(make),
     ...requestMetrics(make),
     ...identityMetrics(make),
     ...eventMetrics(make),
     ...natsMetrics(make),
   };
+  for (const metric of Object.values(metrics)) forgetZero(metric);
+  return { registry, ...metrics };
+}
+
+/**
+ * A gauge without labels would say 0 in every process, those that never measure it included: no connections of at most
+ * none are an exhausted pool, and a time of 0 is long past. It appears when it is first set.
+ */
+function forgetZero(metric: unknown): void {
+  const { labelNames } = metric as { readonly labelNames: readonly string[] };
+  if (metric instanceof Gauge && labelNames.length === 0) metric.remove();
 }

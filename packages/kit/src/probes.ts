@@ -55,19 +55,26 @@ export function mountProbes(app: FastifyInstance, process: ProbedProcess): void 
     reply.send(starting ? 'starting' : 'ok');
   });
 
-  const readiness = sharedFor(READINESS_FRESH_MS, () => lookAtReadiness(process));
-  const answerReady = async (_request: unknown, reply: FastifyReply) => {
+  const look = sharedFor(READINESS_FRESH_MS, () => lookAtReadiness(process));
+  // Asking the database while it migrates would only wait for it.
+  const readiness = async (): Promise<Readiness> => {
     const now = phase();
-    // Asking the database while it migrates would only wait for it.
-    const { ready, body } = now === 'serving' ? await readiness() : { ready: false, body: { status: now } };
+    return now === 'serving' ? await look() : { ready: false, body: { status: now } };
+  };
+  const answerReady = async (_request: unknown, reply: FastifyReply) => {
+    const { ready, body } = await readiness();
     sendJson(reply, ready ? 200 : 503, JSON.stringify(body));
     return reply;
   };
   for (const path of ['/health/ready', '/readyz', '/ready']) app.get(path, answerReady);
-  mountMetrics(app, process);
+  mountMetrics(app, process, readiness);
 }
 
-function mountMetrics(app: FastifyInstance, { config, log, metrics }: ProbedProcess): void {
+function mountMetrics(
+  app: FastifyInstance,
+  { config, log, metrics }: ProbedProcess,
+  readiness: () => Promise<Readiness>,
+): void {
   if (!config.METRICS_ENABLED) return;
   const guard = createMetricsGuard(config, log);
   app.get('/metrics', async (request, reply) => {
@@ -76,6 +83,7 @@ function mountMetrics(app: FastifyInstance, { config, log, metrics }: ProbedProc
       sendProblem(reply, request, refusal);
       return reply;
     }
+    metrics.ready.set((await readiness()).ready ? 1 : 0);
     reply.header('cache-control', 'no-store').type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });

@@ -23,6 +23,7 @@ import { mountAnswers, mountRoutes } from './mount.ts';
 import { openApiPaths } from './openapi.ts';
 import { createPeers, type Peers } from './peers.ts';
 import { mountProbes, readinessFaults } from './probes.ts';
+import { describeProcess } from './process-metrics.ts';
 import {
   documentOf,
   healthOf,
@@ -204,6 +205,7 @@ function openProcess(
     });
   const log = rootLog.child({ service: name });
   const metrics = createMetrics({ runtime: true });
+  describeProcess(metrics, names);
   const secrets = openSecrets(config);
   const bus = connectBus({
     url: config.NATS_URL,

@@ -26,6 +26,8 @@ export interface KeyRing {
   reload(): Promise<void>;
 }
 
+const DAY_SECONDS = 86_400;
+
 /** How often every instance reads the keys, seconds. */
 export const RELOAD_SECONDS = 4;
 
@@ -41,6 +43,8 @@ interface Row {
   readonly public_jwk: unknown;
   readonly private_sealed: string | null;
   readonly age: number | null;
+  /** When it began to sign, seconds since 1970. */
+  readonly activated: number | null;
 }
 
 /** The key ring of one instance; empty until the first reload. */
@@ -67,7 +71,7 @@ export function openKeyRing(ctx: Context<TokenConfig, TokenDatabase>): KeyRing {
       if (source === 'managed') current = firstThatOpens(rows, open, ctx.log);
       // The same object while nothing changes, so that the ETag and the buffer stay.
       if (next.etag !== rendered.etag) rendered = next;
-      measure(ctx, rows, environment.published.length);
+      measure(ctx, rows, { source, fromEnvironment: environment.published.length });
     },
   };
 }
@@ -78,6 +82,7 @@ function readRows(ctx: Context<TokenConfig, TokenDatabase>): Promise<Row[]> {
     .selectFrom('signing_key')
     .select(['kid', 'state', 'public_jwk', 'private_sealed'])
     .select(sql<number | null>`extract(epoch from now() - activated_at)::float8`.as('age'))
+    .select(sql<number | null>`extract(epoch from activated_at)::float8`.as('activated'))
     .where('state', '<>', 'retired')
     .orderBy(sql`array_position(array['current', 'previous', 'next'], state)`)
     .orderBy(sql`activated_at desc nulls last`)
@@ -125,12 +130,16 @@ function render(keys: readonly PublicJwk[]): RenderedJwks {
 function measure(
   ctx: Context<TokenConfig, TokenDatabase>,
   rows: readonly Row[],
-  fromEnvironment: number,
+  { source, fromEnvironment }: { source: KeyRing['source']; fromEnvironment: number },
 ): void {
-  const { signingKeys, signingKeyAge } = ctx.metrics;
+  const { signingKeys, signingKeyAge, signingKeyActivated, signingKeyRotationDue } = ctx.metrics;
   for (const state of ['next', 'current', 'previous'] as const)
     signingKeys.set({ state }, rows.filter((row) => row.state === state).length);
   signingKeys.set({ state: 'environment' }, fromEnvironment);
-  const age = rows.find((row) => row.state === 'current')?.age;
-  if (age != null) signingKeyAge.set(age);
+  const current = rows.find((row) => row.state === 'current');
+  // Managed keys that rest beside the environment's neither sign nor rotate.
+  if (source === 'environment' || current?.age == null || current.activated == null) return;
+  signingKeyAge.set(current.age);
+  signingKeyActivated.set(current.activated);
+  signingKeyRotationDue.set(current.activated + ctx.config.KEY_ROTATION_DAYS * DAY_SECONDS);
 }
