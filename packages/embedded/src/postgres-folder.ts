@@ -18,7 +18,7 @@ import { EmbeddedError, reasonOf } from './embedded-error.ts';
 import { repositoryRoot } from './find-binary.ts';
 
 /** Where root keeps what the account of Postgres could not reach in the folder asked for (under /root, say). */
-const SYSTEM_FOLDER = '/var/lib/gatehouse';
+export const SYSTEM_FOLDER = '/var/lib/gatehouse';
 const POINTER = 'postgres-data';
 
 /** The folder for the cluster: `<home>/postgres`, or one under /var/lib that `<home>/postgres-data` names. */
@@ -97,7 +97,8 @@ interface SymlinkRow {
   target: string;
 }
 
-function makeSystemFolder(wanted: string, account: Account): void {
+/** Makes the folder for what `account` could not reach in the folder wanted. */
+export function makeSystemFolder(wanted: string, account: Account): void {
   try {
     mkdirSync(SYSTEM_FOLDER, { recursive: true, mode: 0o755 });
     chmodSync(SYSTEM_FOLDER, 0o711);

@@ -7,10 +7,12 @@ import { afterEach, describe, expect, test } from 'vitest';
 import {
   commandLineOf,
   findNatsServer,
+  findPgBouncer,
   findRedisServer,
   isAlive,
   type RunningServer,
   startNats,
+  startPgBouncer,
   startPostgres,
   startRedis,
   temporaryHome,
@@ -21,6 +23,7 @@ interface Kind {
   start: (home: string, port?: number) => Promise<RunningServer>;
 }
 
+const pgBouncer = findPgBouncer();
 const kinds: Kind[] = [
   {
     name: 'Postgres',
@@ -43,6 +46,21 @@ const kinds: Kind[] = [
       return startRedis({ home, port, password: 'it"s-a-secret', binary: path, libraryPath });
     },
   },
+  ...(pgBouncer === undefined
+    ? []
+    : [
+        {
+          name: 'pgbouncer',
+          start: (home: string, port?: number) =>
+            startPgBouncer({
+              home,
+              port,
+              binary: pgBouncer.path,
+              upstream: 'postgres://127.0.0.1:1',
+              logins: [{ name: 'gatehouse_auth', password: 'it"s-a-secret' }],
+            }),
+        },
+      ]),
 ];
 
 const cleanups: (() => unknown)[] = [];
@@ -118,7 +136,16 @@ describe.each(kinds)('$name', (kind) => {
     const home = newHome();
     const server = await started(kind, home);
     expect(commandLineOf(server.pid)).not.toContain('a-secret');
-    for (const name of ['nats.conf', 'redis.conf', 'postgres.log', 'nats.log', 'redis.log']) {
+    const files = [
+      'nats.conf',
+      'redis.conf',
+      'pgbouncer.ini',
+      'userlist.txt',
+      'postgres.log',
+      'nats.log',
+      'redis.log',
+    ];
+    for (const name of files) {
       const path = join(home, name);
       if (existsSync(path)) expect(statSync(path).mode & 0o077).toBe(0);
     }
