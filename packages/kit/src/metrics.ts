@@ -8,8 +8,11 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const hashSeconds = [0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5];
 
-/** The name of a metric is part of its type: a dashboard that asks for another one does not compile. */
-type Named<M, N extends string> = M & { readonly name: N };
+/** Name and labels of a metric are part of its type: a dashboard that asks for others does not compile. */
+type Named<M, N extends string, L extends string> = M & {
+  readonly name: N;
+  readonly labelNames: readonly L[];
+};
 
 function makers(registry: Registry) {
   const registers = [registry];
@@ -18,18 +21,18 @@ function makers(registry: Registry) {
       name: N,
       help: string,
       labelNames: readonly L[] = [],
-    ) => new Counter<L>({ name, help, labelNames, registers }) as Named<Counter<L>, N>,
+    ) => new Counter<L>({ name, help, labelNames, registers }) as Named<Counter<L>, N, L>,
     gauge: <N extends string, L extends string = never>(
       name: N,
       help: string,
       labelNames: readonly L[] = [],
-    ) => new Gauge<L>({ name, help, labelNames, registers }) as Named<Gauge<L>, N>,
+    ) => new Gauge<L>({ name, help, labelNames, registers }) as Named<Gauge<L>, N, L>,
     histogram: <N extends string, L extends string = never>(
       name: N,
       help: string,
       labelNames: readonly L[],
       buckets = seconds,
-    ) => new Histogram<L>({ name, help, labelNames, buckets, registers }) as Named<Histogram<L>, N>,
+    ) => new Histogram<L>({ name, help, labelNames, buckets, registers }) as Named<Histogram<L>, N, L>,
   };
 }
 
