@@ -52,6 +52,10 @@ export class Deliverer {
 
   constructor(options: DeliverOptions) {
     this.#options = options;
+    const { metrics, name: consumer } = options;
+    for (const result of ['ok', 'duplicate', 'retried', 'dead'] as const)
+      metrics.eventsConsumed.inc({ consumer, result }, 0);
+    metrics.deadLetters.inc({ consumer }, 0);
   }
 
   /** Returns false when Postgres (or what the handler needs) is away: the rest was given back, uncounted. */

@@ -85,6 +85,6 @@ it('a failing run is counted and the next one comes', async () => {
   await job.stop();
   const { values } = await ctx.metrics.jobRuns.get();
   expect(
-    values.find(({ labels }) => labels.job === 'fails' && labels.result === 'failed')?.value,
+    values.find(({ labels }) => labels.task === 'fails' && labels.result === 'failed')?.value,
   ).toBeGreaterThan(2);
 });

@@ -23,6 +23,9 @@ export interface RunningJob {
  */
 export function startJob<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx): RunningJob {
   const everyMs = job.everySeconds * 1000;
+  // From zero, so that an increase() sees the first of each.
+  for (const result of ['ok', 'failed', 'skipped'] as const)
+    ctx.metrics.jobRuns.inc({ task: job.name, result }, 0);
   let timer: NodeJS.Timeout;
   let running: Promise<void> = Promise.resolve();
   let stopped = false;
@@ -43,30 +46,37 @@ export function startJob<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx)
 
 async function runOnce<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx): Promise<void> {
   try {
-    if (job.instances === 'each') await job.run(ctx);
-    else await withLock(job, ctx);
-    ctx.metrics.jobRuns.inc({ job: job.name, result: 'ok' });
+    const ran = job.instances === 'each' ? await runHere(job, ctx) : await withLock(job, ctx);
+    ctx.metrics.jobRuns.inc({ task: job.name, result: ran ? 'ok' : 'skipped' });
   } catch (err) {
-    ctx.metrics.jobRuns.inc({ job: job.name, result: 'failed' });
+    ctx.metrics.jobRuns.inc({ task: job.name, result: 'failed' });
     ctx.log.warn({ err, job: job.name }, 'job failed');
   }
 }
 
+async function runHere<Ctx>(job: JobDefinition<Ctx>, ctx: Ctx): Promise<true> {
+  await job.run(ctx);
+  return true;
+}
+
 /**
+ * Runs the job unless another instance does, and says which it was.
  * A session lock would outlive its holder behind a pooler in transaction mode; this one ends with its transaction, which
  * idles meanwhile: so it must not be ended for that. The job's own statements need connections besides: of a pool no more
  * than a third may be locks, or locks would wait for each other's connections.
  */
-async function withLock<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx): Promise<void> {
+async function withLock<Ctx extends Context>(job: JobDefinition<Ctx>, ctx: Ctx): Promise<boolean> {
   const leave = await enter(ctx.pool);
   try {
-    await ctx.db.transaction().execute(async (tx) => {
+    return await ctx.db.transaction().execute(async (tx) => {
       await sql`set local idle_in_transaction_session_timeout = 0`.execute(tx);
       const lock = await sql<{ held: boolean }>`
         select pg_try_advisory_xact_lock(hashtextextended(${`gatehouse.job.${job.name}`}, 0)) as held`.execute(
         tx,
       );
-      if (lock.rows[0]?.held === true) await job.run(ctx);
+      const held = lock.rows[0]?.held === true;
+      if (held) await job.run(ctx);
+      return held;
     });
   } finally {
     leave();

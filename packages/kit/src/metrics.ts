@@ -37,7 +37,7 @@ function makers(registry: Registry) {
 }
 
 /** The process itself: what runs, whether it would take traffic, what it may use. */
-function processMetrics({ gauge }: ReturnType<typeof makers>) {
+function processMetrics({ counter, gauge }: ReturnType<typeof makers>) {
   return {
     buildInfo: gauge('gatehouse_build_info', 'Always 1: which release of a service runs here.', [
       'service',
@@ -49,6 +49,16 @@ function processMetrics({ gauge }: ReturnType<typeof makers>) {
       'Memory that the process may use: the limit of its control group, or what the machine has.',
     ),
     heapLimit: gauge('gatehouse_heap_limit_bytes', 'Size at which the heap of JavaScript ends the process.'),
+    upstreamReady: gauge(
+      'upstream_instance_ready',
+      '1 while an instance of a service, of several that are named, says that it is ready.',
+      ['service', 'upstream', 'instance'],
+    ),
+    upstreamRetries: counter(
+      'upstream_retries_total',
+      'Requests sent to another instance: unsent (nothing had been written), repeated (harmless twice).',
+      ['service', 'upstream', 'reason'],
+    ),
     processors: gauge('gatehouse_processors', 'Processors that the process may use.'),
     certificateExpiry: gauge(
       'tls_certificate_expiry_timestamp_seconds',
@@ -160,7 +170,11 @@ function eventMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) 
     ),
     auditCheckpointAge: gauge(
       'audit_checkpoint_age_seconds',
-      'Age of the newest checkpoint of the audit trail.',
+      'Age of the newest checkpoint of the audit trail; of the process while there is none.',
+    ),
+    auditCheckpointInterval: gauge(
+      'audit_checkpoint_interval_seconds',
+      'How old a checkpoint may become while events come: AUDIT_CHECKPOINT_SECONDS.',
     ),
     auditCheckpointFailures: counter(
       'audit_checkpoint_failures_total',
@@ -172,7 +186,11 @@ function eventMetrics({ counter, gauge, histogram }: ReturnType<typeof makers>) 
       'Checkpoints kept outside that the audit trail is not the one of, not yet acknowledged.',
     ),
     auditLag: histogram('audit_lag_seconds', 'From the commit of a change to its audit row.', []),
-    jobRuns: counter('job_runs_total', 'Runs of background jobs.', ['job', 'result']),
+    jobRuns: counter(
+      'job_runs_total',
+      'Runs of background jobs: ok, failed, skipped (another instance was at it).',
+      ['task', 'result'],
+    ),
   };
 }
 

@@ -69,6 +69,7 @@ class OutboxRelay implements Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
+    options.metrics.auditGap.inc({ service: options.service }, 0);
     this.#revocations = new Lane(
       () => 0,
       () => this.#flush(REVOCATION_LANE, REVOCATION_BATCH_MAX),

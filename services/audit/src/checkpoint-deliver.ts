@@ -36,6 +36,8 @@ export function createDelivery(ctx: CheckpointContext): Delivery {
     sinks.push({ name, hand, delivered: -1, failing: false, notBefore: 0 });
   if (file !== undefined) add('file', (newest) => toFile(ctx, file, newest));
   if (url !== undefined) add('url', (newest) => toUrl(url, newest));
+  for (const sink of ['sign', ...sinks.map(({ name }) => name)])
+    ctx.metrics.auditCheckpointFailures.inc({ sink }, 0);
   return {
     deliver: async (newest) => {
       await Promise.all(sinks.map((sink) => handOver(ctx, sink, newest)));

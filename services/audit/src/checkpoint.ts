@@ -29,6 +29,8 @@ export interface Checkpoints {
 export function createCheckpoints(ctx: CheckpointContext): Checkpoints {
   const delivery = createDelivery(ctx);
   const startedAt = performance.now();
+  const upSeconds = () => (performance.now() - startedAt) / 1000;
+  ctx.metrics.auditCheckpointInterval.set(ctx.config.AUDIT_CHECKPOINT_SECONDS);
   /** With so many records there was nothing to sign but the checkpoint before. */
   let quietAt = -1;
   return {
@@ -37,11 +39,10 @@ export function createCheckpoints(ctx: CheckpointContext): Checkpoints {
       const faults = await openFaults(ctx.db);
       ctx.metrics.auditFaultsOpen.set(faults);
       let state = await readState(ctx);
-      ctx.metrics.auditCheckpointAge.set(state.ageSeconds ?? 0);
+      ctx.metrics.auditCheckpointAge.set(state.ageSeconds ?? upSeconds());
       // A signature on top of a fork would make the fork what is vouched for.
       if (faults > 0) return;
-      const upSeconds = (performance.now() - startedAt) / 1000;
-      if (state.events !== quietAt && isDue(ctx, state, upSeconds)) {
+      if (state.events !== quietAt && isDue(ctx, state, upSeconds())) {
         const outcome = await sign(ctx);
         if (outcome === 'quiet') quietAt = state.events;
         if (outcome === 'signed') state = await readState(ctx);

@@ -25,6 +25,15 @@ export type AuthTransaction = Transaction<AuthDatabase>;
 export const route = routesOf<AuthContext>();
 export const answer = answersOf<AuthContext>();
 
+const loginResults = ['success', 'failure', 'locked', 'rate_limited', 'hash_busy'] as const;
+
+// The first of each must be an increase: a counter that appears as 1 has risen by nothing.
+function countFromZero({ login, register, lockoutEvents }: AuthBase['metrics']): void {
+  for (const result of loginResults) login.inc({ result, strategy: 'password' }, 0);
+  for (const result of ['success', 'hash_busy'] as const) register.inc({ result }, 0);
+  for (const action of ['locked', 'unlocked'] as const) lockoutEvents.inc({ action }, 0);
+}
+
 /** Builds the parts; asks nobody. */
 export async function openParts(ctx: AuthBase): Promise<AuthParts> {
   const { config, metrics, log } = ctx;
@@ -39,6 +48,7 @@ export async function openParts(ctx: AuthBase): Promise<AuthParts> {
   });
   const busy = createHashBusyReport(ctx);
   const background = createBackground(log);
+  countFromZero(metrics);
   const accountLimit = config.RATE_LIMIT_ENABLED ? openAccountLimit(ctx) : undefined;
   return {
     passwords: createPasswords({ hasher, slots, metrics, log, onBusy: busy.count }),

@@ -19,6 +19,7 @@ export async function useLimits(app: FastifyInstance, ctx: GatewayContext): Prom
   if (!ctx.config.RATE_LIMIT_ENABLED) return;
   await registerRateLimit(app, ctx.limitStore);
   const limiters = limitersOf(app, ctx);
+  for (const scope of limitScopes) ctx.metrics.rateLimitHits.inc({ scope }, 0);
   app.addHook('onRequest', async (request, reply) => {
     // What edgePath cannot read is nobody's path, but asking for it costs all the same.
     const scope = scopeOf(request.method, edgePath(request.url) ?? '');

@@ -24,7 +24,8 @@ export interface PushAccount extends Wanted {
 }
 
 /** Label of `nis_cluster_sync_errors_total`. */
-export type PushCause = 'unreachable' | 'untrusted' | 'refused' | 'not_stored' | 'not_enforced';
+export const pushCauses = ['unreachable', 'untrusted', 'refused', 'not_stored', 'not_enforced'] as const;
+export type PushCause = (typeof pushCauses)[number];
 
 /** What became of one account on all servers. */
 export interface PushOutcome {

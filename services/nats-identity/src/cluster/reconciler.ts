@@ -2,6 +2,7 @@ import { newId } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import type { NatsIdentityBase, Reconciler } from '../context.ts';
 import { takeLease } from './lease.ts';
+import { pushCauses } from './push.ts';
 import { ClusterWorker } from './reconciler-worker.ts';
 import { KEPT_STATES } from './sync-due.ts';
 
@@ -37,6 +38,7 @@ class Reconciling implements Reconciler {
 
   constructor(ctx: NatsIdentityBase) {
     this.#ctx = ctx;
+    for (const cause of pushCauses) ctx.metrics.clusterSyncErrors.inc({ cause }, 0);
   }
 
   poke(): void {
