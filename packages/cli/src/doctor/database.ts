@@ -1,6 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import pg from 'pg';
 import { type Check, failed, hostOf, measured, ok, skipped, spoken, warning } from './check.ts';
+import { connections, locks } from './database-load.ts';
 import type { KnownSettings } from './settings.ts';
 
 /** One connection that can change nothing. */
@@ -25,7 +26,7 @@ export async function examineDatabase(
   const { client } = opened;
   try {
     const checks: Check[] = [await reached(url, client)];
-    for (const look of [writable, clock, connections, waits]) checks.push(...(await look(client)));
+    for (const look of [writable, clock, connections, locks]) checks.push(...(await look(client)));
     checks.push(...(await roles(client, env)));
     const migrated = await migrations(url);
     return [...checks, migrated, ...(migrated.status === 'ok' ? await inside(client) : [])];
@@ -135,55 +136,6 @@ export function skew(
       remedy: 'let both follow NTP (timedatectl, chronyc tracking): tokens begin and end by these clocks',
     },
   );
-}
-
-async function connections(client: Database): Promise<Check[]> {
-  const { rows } = await client.query<{ used: number; most: number }>(
-    `select (select count(*) from pg_stat_activity where backend_type = 'client backend')::int as used,
-       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as most`,
-  );
-  const { used = 0, most = 1 } = rows[0] ?? {};
-  return [
-    measured(
-      'database.connections',
-      used / most,
-      { warn: 0.8, fail: 0.95 },
-      {
-        finding: `${used} of ${most} in use`,
-        remedy: 'raise max_connections, or lower DATABASE_POOL_MAX or the number of processes',
-      },
-    ),
-  ];
-}
-
-const WAIT_WARN_SECONDS = 5;
-const WAIT_FAIL_SECONDS = 60;
-
-/** Somebody's lock is the commonest reason for "everything hangs". */
-async function waits(client: Database): Promise<Check[]> {
-  const { rows } = await client.query<{ waiting: number; longest: number | null; blockers: string | null }>(
-    `select count(*)::int as waiting, max(extract(epoch from now() - query_start))::float as longest,
-       (select string_agg(distinct b::text, ', ') from pg_stat_activity w, unnest(pg_blocking_pids(w.pid)) b
-        where w.wait_event_type = 'Lock' and w.datname = current_database()) as blockers
-     from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-  );
-  const { waiting = 0, longest, blockers } = rows[0] ?? {};
-  const seconds = longest ?? 0;
-  return [
-    measured(
-      'database.locks',
-      seconds,
-      { warn: WAIT_WARN_SECONDS, fail: WAIT_FAIL_SECONDS },
-      {
-        finding:
-          seconds < WAIT_WARN_SECONDS
-            ? 'nobody waits for a lock'
-            : `${waiting} wait for locks, the longest for ${spoken(seconds)}; held by process ${blockers ?? 'unknown'}`,
-        remedy:
-          'look at the holder in pg_stat_activity; select pg_terminate_backend(<pid>) ends it and undoes its transaction',
-      },
-    ),
-  ];
 }
 
 async function roles(client: Database, env: KnownSettings['env']): Promise<Check[]> {
