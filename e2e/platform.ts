@@ -26,6 +26,8 @@ export interface PlatformOptions {
   readonly redis?: boolean;
   /** Its own Postgres with the disk's waits, for specs that stop or kill it. */
   readonly ownPostgres?: boolean;
+  /** The services reach Postgres through PgBouncer. With GATEHOUSE_POOLER=true every spec has it so. */
+  readonly pooler?: boolean;
   /** nats-server's monitoring pages. */
   readonly natsMonitor?: boolean;
 }
@@ -37,6 +39,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     mode,
     databaseUrl: database?.url,
     redis: options.redis ?? false,
+    pooler: options.pooler ?? process.env.GATEHOUSE_POOLER === 'true',
     natsMonitor: options.natsMonitor ?? false,
     ...(options.env && { env: options.env }),
   });

@@ -28,6 +28,7 @@ export {
 } from './leftover.ts';
 export { type NatsOptions, startNats } from './nats.ts';
 export { findFreePort, isPortFree } from './port.ts';
+export { type PgBouncerOptions, type PoolerLogin, startPgBouncer } from './pgbouncer.ts';
 export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts';
 export { type PrometheusOptions, startPrometheus } from './prometheus.ts';
 export { type RedisOptions, startRedis } from './redis.ts';
@@ -38,3 +39,4 @@ export {
   StartFailure,
   startProcess,
 } from './server-process.ts';
+export { makeServiceLogins, pooledSettings } from './service-logins.ts';

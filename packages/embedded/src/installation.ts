@@ -2,14 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BusFiles, openBusFiles } from './bus-files.ts';
-import { findNatsServer, findRedisServer, repositoryRoot } from './find-binary.ts';
+import { EmbeddedError } from './embedded-error.ts';
+import { findNatsServer, findPgBouncer, findRedisServer, repositoryRoot } from './find-binary.ts';
 import { temporaryHome } from './home.ts';
 import { startNats } from './nats.ts';
 import { findFreePort } from './port.ts';
+import { type PoolerLogin, startPgBouncer } from './pgbouncer.ts';
 import { type RunningPostgres, startPostgres } from './postgres.ts';
 import { startRedis } from './redis.ts';
 import { type RunningServer, type ServerProcess, startProcess } from './server-process.ts';
 
+import { makeServiceLogins, pooledSettings } from './service-logins.ts';
 /** All services in one process, or one process a service behind the gateway. */
 export type InstallationMode = 'one' | 'split';
 
@@ -21,6 +24,10 @@ export interface InstallationOptions {
   /** Whether a Redis shares the rate limits. */
   readonly redis?: boolean;
   /** Settings beyond the defaults for tests (cheap hashes, limits off). */
+  /** Whether the services reach Postgres through PgBouncer in transaction mode, each with its own login. */
+  readonly pooler?: boolean;
+  /** Settings of that PgBouncer in place of those of infra/postgres/pgbouncer.ini. */
+  readonly poolerSettings?: Readonly<Record<string, string>>;
   readonly env?: Readonly<Record<string, string>>;
   /** Server settings of the own Postgres. */
   readonly postgresFlags?: Record<string, string>;
@@ -40,6 +47,7 @@ export interface Installation {
   readonly env: Readonly<Record<string, string>>;
   readonly admin: { readonly email: string; readonly password: string };
   /** Process names: `all-in-one`, or one a service. */
+  /** The owner's, straight to Postgres. */
   readonly services: readonly string[];
   /** Own address of a service process; in one process all share one. */
   urlOf(service: string): string;
@@ -67,6 +75,8 @@ export interface Installation {
   /** Everything that the service processes wrote. */
   logs(): string;
   /** Ends it all and removes what it left. */
+  /** Only with `pooler`. */
+  readonly pooler: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
   close(): Promise<void>;
 }
 
@@ -118,6 +128,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     },
   };
 }
+    pooler: parts.pooler,
 
 function settingsFor(
   options: InstallationOptions,
@@ -129,7 +140,7 @@ function settingsFor(
     NODE_ENV: 'test',
     HOST: '127.0.0.1',
     LOG_LEVEL: 'info',
-    DATABASE_URL: parts.databaseUrl,
+    ...parts.databaseSettings,
     NATS_URL: parts.nats.url,
     NATS_CREDS: parts.bus.credsFolder,
     NATS_BUS_BUNDLE: parts.bus.bundleFile,
@@ -204,6 +215,8 @@ class Parts {
     await Promise.all([
       this.#options.databaseUrl === undefined ? this.postgres.start() : undefined,
       this.nats.start(),
+  #pooler: RunningServer | undefined;
+  #logins: PoolerLogin[] = [];
       this.#options.redis ? this.redis.start() : undefined,
     ]);
   }
@@ -221,12 +234,38 @@ class Parts {
         ...(this.#postgres && { port: this.#postgres.port }),
         ...(this.#options.postgresFlags && { flags: this.#options.postgresFlags }),
       });
+    if (this.#options.pooler) await this.pooler.start();
     },
     stop: async () => this.#postgres?.stop(),
     kill: async () => this.#postgres?.kill(),
   };
 
   readonly nats = this.#natsPart();
+  get databaseSettings(): Record<string, string> {
+    const { databaseUrl } = this;
+    return this.#pooler === undefined
+      ? { DATABASE_URL: databaseUrl }
+      : pooledSettings(databaseUrl, this.#pooler.url, this.#logins);
+  }
+
+  readonly pooler = {
+    start: async () => {
+      const binary = findPgBouncer();
+      if (binary === undefined) throw new EmbeddedError('pgbouncer was not found: run npm test once');
+      if (this.#logins.length === 0) this.#logins = await makeServiceLogins(this.databaseUrl);
+      this.#pooler = await startPgBouncer({
+        home: join(this.#home, 'pgbouncer'),
+        binary: binary.path,
+        upstream: this.databaseUrl,
+        logins: this.#logins,
+        settings: this.#options.poolerSettings,
+        ...(this.#pooler && { port: this.#pooler.port }),
+      });
+    },
+    stop: async () => this.#pooler?.stop(),
+    kill: async () => this.#pooler?.kill(),
+  };
+
 
   #natsPart(): Installation['nats'] {
     const url = () => this.#nats?.url ?? '';
@@ -280,3 +319,4 @@ class Parts {
     await Promise.all([this.#postgres?.stop(), this.#nats?.stop(), this.#redis?.stop()]);
   }
 }
+    await this.#pooler?.stop();

@@ -14,7 +14,7 @@ const messages =
 
 /** Whether an error says that Postgres could not be reached, rather than that a statement was wrong. */
 export function isConnectivityError(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  if (!(error instanceof Error) || /^unsupported startup parameter/.test(error.message)) return false;
   const { code } = error as { code?: unknown };
   if (typeof code === 'string' && (states.test(code) || codes.has(code))) return true;
   if (messages.test(error.message)) return true;

@@ -14,7 +14,7 @@ export interface Database {
 }
 
 /** The Postgres schema of each service; its role is named after the schema. */
-const schemaOf: Readonly<Record<ServiceName, SchemaName>> = {
+export const schemaOf: Readonly<Record<ServiceName, SchemaName>> = {
   gateway: 'gateway',
   auth: 'auth',
   token: 'token',
@@ -22,26 +22,47 @@ const schemaOf: Readonly<Record<ServiceName, SchemaName>> = {
   audit: 'audit',
 };
 
-/** Whose pool, and the server settings of its connections. */
-export interface DatabaseOwner {
-  readonly name: ServiceName;
-  readonly databaseSettings: Readonly<Record<string, string>>;
-}
+const urlSettings = {
+  gateway: 'GATEWAY_DATABASE_URL',
+  auth: 'AUTH_DATABASE_URL',
+  token: 'TOKEN_DATABASE_URL',
+  'nats-identity': 'NATS_IDENTITY_DATABASE_URL',
+  audit: 'AUDIT_DATABASE_URL',
+} as const satisfies Record<ServiceName, keyof BaseConfig>;
 
 /** Opens a service's pool under its own role; every query's time goes to `db_query_duration_seconds`. */
-export function openDatabase(owner: DatabaseOwner, config: BaseConfig, log: Log, metrics: Metrics): Database {
-  const service = owner.name;
+export function openDatabase(service: ServiceName, config: BaseConfig, log: Log, metrics: Metrics): Database {
   const opened = connect<unknown>({
-    url: config.DATABASE_URL,
+    url: config[urlSettings[service]] ?? config.DATABASE_URL,
     service: schemaOf[service],
     poolMax: config.DATABASE_POOL_MAX,
     applicationName: `gatehouse-${service}`,
-    settings: owner.databaseSettings,
     loginRoles: !config.DATABASE_SET_ROLE,
+    pooled: config.DATABASE_POOLER === 'transaction',
+    namedStatements: config.DATABASE_PREPARED_STATEMENTS,
     onPoolError: (err: Error) => log.warn({ err }, 'database connection lost'),
   });
   opened.pool.on('connect', (client) => timeQueries(client, service, metrics));
   return opened;
+}
+
+/** Where migrations run: the owner's login on connections that are sessions. */
+export const directUrl = (config: BaseConfig): string => config.DATABASE_DIRECT_URL ?? config.DATABASE_URL;
+
+/** Settings of the database that do not go together, a line each. */
+export function databaseFaults(config: BaseConfig, services: readonly ServiceName[]): string[] {
+  if (config.DATABASE_POOLER === 'none') return [];
+  const faults: string[] = [];
+  if (config.MIGRATE_ON_START && config.DATABASE_DIRECT_URL === undefined)
+    faults.push(
+      'DATABASE_POOLER=transaction needs DATABASE_DIRECT_URL, the owner’s login straight to Postgres, to migrate at the start; or MIGRATE_ON_START=false',
+    );
+  const lacking = services.map((name) => urlSettings[name]).filter((name) => config[name] === undefined);
+  if (services.length > 1 && lacking.length > 0)
+    faults.push(
+      `DATABASE_POOLER=transaction needs a login for each service of the process: set ${lacking.join(', ')}`,
+    );
+  return faults;
 }
 
 type Query = (...args: unknown[]) => unknown;

@@ -9,8 +9,7 @@ import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.
 import { CONFIG_FILE_DEFAULT, withConfigFile } from './config-file.ts';
 import { confirmRecorded } from './confirm.ts';
 import { type RunningConsumer, startConsumer } from './consume.ts';
-import { type Database, openDatabase } from './database.ts';
-import { isConnectivityError } from './database-error.ts';
+import { type Database, databaseFaults, openDatabase } from './database.ts';
 import { deadLetterAnswers } from './dead-letter-answers.ts';
 import { watchDependencies } from './dependencies.ts';
 import { probeBus, probeDatabase } from './health.ts';
@@ -22,6 +21,7 @@ import { metricsGuardFaults } from './metrics-guard.ts';
 import { mountAnswers, mountRoutes } from './mount.ts';
 import { openApiPaths } from './openapi.ts';
 import { createPeers, type Peers } from './peers.ts';
+import { prepareDatabase } from './prepare-database.ts';
 import { mountProbes, readinessFaults } from './probes.ts';
 import { describeProcess } from './process-metrics.ts';
 import {
@@ -113,6 +113,10 @@ export function readSettings(services: readonly Service[], given?: RunOptions['e
   const config = readConfig(settings, env) as ConfigOf<typeof baseSettings>;
   const faults = [
     ...metricsGuardFaults(config),
+    ...databaseFaults(
+      config,
+      services.map(({ name }) => name),
+    ),
     ...readinessFaults(config),
     ...busLoginFaults(config, services),
     ...services.flatMap((service) => service.check(config as never)),
@@ -164,7 +168,7 @@ export async function run(services: readonly Service[], options: RunOptions = {}
   });
 
   try {
-    await prepareDatabase(members, shared);
+    await prepareDatabase(members, shared.config, shared.log);
     await shared.feed.start();
     for (const { opened } of members) await opened.prepare?.();
     await announcer?.begin();
@@ -239,7 +243,7 @@ const revocationsMaxAgeSeconds = (config: BaseConfig) =>
 async function openMember(service: Service, shared: Process): Promise<Member> {
   const { config, metrics, bus, feed, secrets, peers } = shared;
   const log = shared.rootLog.child({ service: service.name });
-  const database = openDatabase(service, config, log, metrics);
+  const database = openDatabase(service.name, config, log, metrics);
   const relay = createRelay({
     pool: database.pool,
     bus,
@@ -321,36 +325,6 @@ async function startMember(
       ctx,
     ),
   );
-}
-
-// Migrations run under an advisory lock, so that of many instances one migrates and the others wait for it.
-async function prepareDatabase(members: readonly Member[], shared: Process): Promise<void> {
-  const { config, log } = shared;
-  await patiently(log, async () => {
-    if (config.MIGRATE_ON_START) {
-      await migrateUp(config.DATABASE_URL, {
-        onProgress: ({ name }) => log.info({ migration: name }, 'migrating'),
-      });
-    }
-    const first = members[0];
-    if (first !== undefined) await assertCompatible(first.database.db);
-  });
-}
-
-// A database that is still starting is waited for; anything else is a fault to show at once.
-async function patiently(log: Log, work: () => Promise<void>, seconds = 60): Promise<void> {
-  const until = performance.now() + seconds * 1000;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      const waits =
-        isConnectivityError(error) || (error instanceof Error && error.name === 'PendingMigrations');
-      if (!waits || performance.now() > until) throw error;
-      log.warn({ err: error }, 'waiting for the database');
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
-  }
 }
 
 async function listen(app: FastifyInstance, config: BaseConfig): Promise<string> {

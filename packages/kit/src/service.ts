@@ -65,8 +65,6 @@ export interface Edge {
 export interface Service {
   readonly name: ServiceName;
   readonly settings: Settings;
-  /** Postgres settings of the service's connections, such as what the planner may use. */
-  readonly databaseSettings: Readonly<Record<string, string>>;
   /** Faults of settings that do not go together, a line each. */
   readonly check: (config: never) => readonly string[];
   // The context is the service's own business; the kit hands back what `open` made.
@@ -92,8 +90,6 @@ export interface OpenService {
 export interface ServiceSpec<S extends Settings, D, Own extends object> {
   readonly name: ServiceName;
   readonly settings: S;
-  /** Postgres settings of the service's connections, such as what the planner may use. */
-  readonly databaseSettings?: Readonly<Record<string, string>>;
   /** Faults of settings that do not go together, a line each, without their values. */
   readonly check?: (config: ConfigOf<S> & BaseConfig) => readonly string[];
   readonly routes: readonly Route<Context<ConfigOf<S>, D> & Own>[];
@@ -122,7 +118,6 @@ export function defineService<S extends Settings, D, Own extends object>(
   return {
     name: spec.name,
     settings: spec.settings,
-    databaseSettings: spec.databaseSettings ?? {},
     check: (spec.check ?? (() => [])) as Service['check'],
     routes: spec.routes as unknown as readonly Route<never>[],
     answers: (spec.answers ?? []) as unknown as readonly Answer<never>[],

@@ -2,6 +2,21 @@ import { parseTrustProxy } from './client-address.ts';
 import * as setting from './config.ts';
 import { parseSecret } from './secret.ts';
 
+const ownDatabase = (service: string) =>
+  setting.optionalUrl(['postgres:', 'postgresql:'], {
+    secret: true,
+    doc: `Database URL of the ${service} service, with a login of its own; DATABASE_URL unless given.`,
+  });
+
+/** Where each service of a process has another login than the others. */
+const serviceDatabases = {
+  AUTH_DATABASE_URL: ownDatabase('auth'),
+  TOKEN_DATABASE_URL: ownDatabase('token'),
+  AUDIT_DATABASE_URL: ownDatabase('audit'),
+  GATEWAY_DATABASE_URL: ownDatabase('gateway'),
+  NATS_IDENTITY_DATABASE_URL: ownDatabase('nats-identity'),
+} as const;
+
 /** Settings that every service reads. */
 export const baseSettings = {
   NODE_ENV: setting.choice(['development', 'test', 'production'], {
@@ -17,6 +32,19 @@ export const baseSettings = {
     requiredIn: 'always',
     secret: true,
     doc: 'Postgres 15 or newer, e.g. postgres://gatehouse:…@localhost:5432/gatehouse.',
+  }),
+  ...serviceDatabases,
+  DATABASE_DIRECT_URL: setting.optionalUrl(['postgres:', 'postgresql:'], {
+    secret: true,
+    doc: 'The owner’s login, straight to Postgres: for migrations, backup, restore and break-glass. DATABASE_URL unless given; needed when that leads to a pooler in transaction mode.',
+  }),
+  DATABASE_POOLER: setting.choice(['none', 'transaction'], {
+    default: 'none',
+    doc: '`transaction` when the services reach Postgres through a pooler that lends connections by the transaction (PgBouncer, pool_mode=transaction). Each service then needs a login of its own, which carries its settings.',
+  }),
+  DATABASE_PREPARED_STATEMENTS: setting.flag({
+    default: true,
+    doc: 'Whether statements of hot paths are prepared by name; false behind a pooler that cannot keep them (PgBouncer before 1.21, or with max_prepared_statements=0). Costs speed, see docs/scaling.md.',
   }),
   DATABASE_POOL_MAX: setting.integer({
     default: 8,

@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { splitDatabaseUrl } from './database-url.ts';
 import { roleOf, type SchemaName } from './service-name.ts';
+import { STATEMENT_TIMEOUT_MS, sessionSettings } from './session-settings.ts';
 
 export interface ConnectOptions {
   /** postgres:// URL: the shared owner's, or the service's own login. */
@@ -19,8 +20,13 @@ export interface ConnectOptions {
    * A user that *is* `gatehouse_<service>` is recognised without this.
    */
   readonly loginRoles?: boolean;
-  /** Server settings of each connection, such as `{ enable_seqscan: 'off' }`; they travel in the start-up packet. */
-  readonly settings?: Readonly<Record<string, string>>;
+  /**
+   * The URL leads to a pooler in transaction mode: nothing is said in the start-up packet, which it would refuse. The
+   * login is the service's own and has its settings from `ensureLoginSettings`; `checkSessions` tells when it has not.
+   */
+  readonly pooled?: boolean;
+  /** false: statements go without their names, for a pooler that cannot keep them (PgBouncer before 1.21). */
+  readonly namedStatements?: boolean;
   /** Hears of connections that broke while nobody waited on them (Postgres restarted). They are replaced by themselves. */
   readonly onPoolError?: (error: Error) => void;
 }
@@ -36,41 +42,24 @@ export interface Connection<DB> {
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const KEEP_ALIVE_DELAY_MS = 10_000;
-/** A transaction whose process hangs must not hold its locks for ever. */
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000;
 /** How much longer than Postgres' own limit we wait before taking the connection for dead. */
 const ANSWER_GRACE_MS = 5_000;
 
 /**
  * Opens a pool for one service. Nothing is connected until the first query. Role, search_path and limits travel in
- * the start-up packet, so they cost no round trip and hold for every statement of the connection (a pooler between
- * us and Postgres must therefore pass `options` on).
+ * the start-up packet, so they cost no round trip and hold for every statement of the connection. Behind a pooler in
+ * transaction mode they are the login's own (`pooled`).
  *
  * Queries fail within 5 s when Postgres cannot be reached, and work again as soon as it is back.
  *
  * @throws InvalidDatabaseUrl
  */
 export const connect = <DB>(options: ConnectOptions): Connection<DB> => {
-  const { url, user, options: urlOptions } = splitDatabaseUrl(options.url);
-  const role = roleOf(options.service);
-  const statementTimeoutMs = options.statementTimeoutMs ?? 10_000;
-  const assumesRole = options.loginRoles !== true && user !== role;
-  const settings = [
-    urlOptions,
-    // First our own limits, last the role: options are applied in order.
-    `-c statement_timeout=${statementTimeoutMs}`,
-    `-c idle_in_transaction_session_timeout=${IDLE_IN_TRANSACTION_TIMEOUT_MS}`,
-    '-c timezone=UTC',
-    // Compiling a plan takes longer than any query we have.
-    '-c jit=off',
-    ...Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`),
-    `-c search_path=${options.service}`,
-    assumesRole ? `-c role=${role}` : '',
-  ].filter((setting) => setting !== '');
-
+  const { url, options: startUp } = startUpOf(options);
+  const statementTimeoutMs = options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS;
   const pool = new pg.Pool({
     connectionString: url,
-    options: settings.join(' '),
+    ...(startUp === '' ? {} : { options: startUp }),
     application_name: options.applicationName ?? `gatehouse-${options.service}`,
     max: options.poolMax ?? 10,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -83,6 +72,7 @@ export const connect = <DB>(options: ConnectOptions): Connection<DB> => {
     types: { getTypeParser },
   });
   watch(pool, options.onPoolError ?? (() => {}));
+  if (options.namedStatements === false) pool.on('connect', dropNames);
 
   const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
   let closing: Promise<void> | undefined;
@@ -95,6 +85,36 @@ export const connect = <DB>(options: ConnectOptions): Connection<DB> => {
       return closing;
     },
   };
+};
+
+/** The URL to connect to, and what its start-up packet says besides. */
+const startUpOf = (options: ConnectOptions): { url: string; options: string } => {
+  const { url, user, options: urlOptions } = splitDatabaseUrl(options.url);
+  if (options.pooled === true) return { url, options: urlOptions };
+  const role = roleOf(options.service);
+  const own = {
+    ...sessionSettings(options.service),
+    ...(options.statementTimeoutMs !== undefined && {
+      statement_timeout: String(options.statementTimeoutMs),
+    }),
+  };
+  const settings = [
+    // Options are applied in order: first what the URL says, then our own limits, last the role.
+    urlOptions,
+    ...Object.entries(own).map(([name, value]) => `-c ${name}=${value}`),
+    options.loginRoles !== true && user !== role ? `-c role=${role}` : '',
+  ];
+  return { url, options: settings.filter((setting) => setting !== '').join(' ') };
+};
+
+/** A statement without a name is parsed and planned each time, and leaves nothing on the connection. */
+const dropNames = (client: pg.PoolClient): void => {
+  const query = client.query.bind(client) as (...parameters: unknown[]) => unknown;
+  const unnamed = (first: unknown, ...rest: unknown[]): unknown =>
+    typeof first === 'object' && first !== null && 'name' in first && 'text' in first
+      ? query({ ...first, name: undefined }, ...rest)
+      : query(first, ...rest);
+  Object.defineProperty(client, 'query', { value: unnamed, configurable: true, writable: true });
 };
 
 /** Without listeners, a connection that Postgres closes would end the process: 'error' on an EventEmitter throws. */

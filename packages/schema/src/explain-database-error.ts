@@ -33,6 +33,9 @@ export const explainDatabaseError = (error: unknown): string | undefined => {
   if (role !== null) {
     return `the database user may not act as ${role[1] ?? role[2]}: run infra/postgres/roles.sql in this database as an administrator, or use the service's own login`;
   }
+  if (/^unsupported startup parameter/.test(message)) {
+    return 'the database URL leads to a pooler, which refuses what is said at the start of a session: give the services DATABASE_POOLER=transaction, and migrations and backups DATABASE_DIRECT_URL, a login straight to Postgres';
+  }
   if (/terminated due to connection timeout|^timeout expired$|^Query read timeout$/.test(message)) {
     return causes.ETIMEDOUT;
   }

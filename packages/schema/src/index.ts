@@ -6,6 +6,12 @@
  * does not compile, and would not be found or readable either. bigint columns are JavaScript numbers (a value past
  * 2^53 is an error), timestamptz are Dates, jsonb are objects, bytea are Buffers.
  */
+export {
+  checkSessions,
+  type SessionExpectation,
+  type SessionFault,
+  sharesConnections,
+} from './check-sessions.ts';
 export { type Connection, type ConnectOptions, connect } from './connect.ts';
 export { InvalidDatabaseUrl } from './database-url.ts';
 export { dumpSchema } from './dump.ts';
@@ -37,6 +43,7 @@ export {
   readMigrationStatus,
 } from './migration-status.ts';
 export { type Databases, roleOf, type SchemaName, schemaNames } from './service-name.ts';
+export { sessionSettings } from './session-settings.ts';
 export * from './tables/audit.ts';
 export * from './tables/auth.ts';
 export * from './tables/gateway.ts';

@@ -3,6 +3,7 @@ import { type Migration, type MigrationResultSet, Migrator, NO_MIGRATIONS } from
 import pg from 'pg';
 import { migrations } from '../migrations/index.ts';
 import { splitDatabaseUrl } from './database-url.ts';
+import { ensureLoginSettings } from './login-settings.ts';
 import { MigrationFailed, MigrationTargetRefused, UnsupportedPostgres } from './migration-error.ts';
 import {
   assertNotNewer,
@@ -53,6 +54,7 @@ export const migrateUp = async (
     await withClient(pool, async (client) => {
       await assertSupported(client);
       await ensureRoles(client);
+      await ensureLoginSettings(client);
     });
     const migrator = migratorOf(db, 'up', options.onProgress);
     const result = to === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(to);

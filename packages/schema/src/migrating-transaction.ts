@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import type pg from 'pg';
+import { ensureLoginSettings } from './login-settings.ts';
 import { assertSupported, migratorOf, withClient, withDatabase } from './migrate.ts';
 import { MigrationFailed, MigrationTargetRefused } from './migration-error.ts';
 import { knownMigrations } from './migration-status.ts';
@@ -29,6 +30,7 @@ export const inMigratingTransaction = async <T>(
     await withClient(pool, async (client) => {
       await assertSupported(client);
       await ensureRoles(client);
+      await ensureLoginSettings(client);
     });
     const client = await pool.connect();
     let done = false;

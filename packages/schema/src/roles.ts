@@ -10,7 +10,8 @@ const INSUFFICIENT_PRIVILEGE = '42501';
 const RACES = new Set(['42710', '23505', 'XX000']);
 const RACE_ATTEMPTS = 20;
 
-const sqlState = (error: unknown): string | undefined =>
+/** The SQLSTATE of an error of Postgres. */
+export const sqlState = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 
 /**
@@ -58,7 +59,8 @@ const ensureMembership = async (client: ClientBase, role: string): Promise<void>
   }
 };
 
-const settle = async (step: () => Promise<void>): Promise<void> => {
+/** Tries again what another process of the cluster did at the same moment. */
+export const settle = async (step: () => Promise<void>): Promise<void> => {
   for (let attempt = 1; ; attempt += 1) {
     try {
       await step();

@@ -25,8 +25,6 @@ const DAY_SECONDS = 86_400;
 export const audit = defineService({
   name: 'audit',
   settings: auditSettings,
-  // Bitmaps of a search stay exact, and an index costs what it does on a disk without a head.
-  databaseSettings: { work_mem: '16MB', random_page_cost: '1.1' },
   check: auditFaults,
   routes: [
     listEvents,

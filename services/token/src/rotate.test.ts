@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { questions } from '@gatehouse/kit';
+import { sessionSettings } from '@gatehouse/schema';
 import { createLocalJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { byKeysOnly } from './planner.ts';
 import { rotationSql } from './spend.ts';
 import { startToken, type TestToken } from './testing.ts';
 
@@ -354,11 +354,11 @@ test('the rotation reaches every table by an index', async () => {
 
 async function planOf(statement: string): Promise<string> {
   const { database } = service.platform;
-  const settings = Object.entries(byKeysOnly)
+  const settings = Object.entries(sessionSettings('token'))
     .map(([name, value]) => `set ${name} = ${value}`)
     .join(' ');
   await database.query(`create function token.plan_of(statement text) returns setof text language plpgsql
-    set search_path = token ${settings} as $$ begin return query execute 'explain ' || statement; end $$`);
+    ${settings} as $$ begin return query execute 'explain ' || statement; end $$`);
   const values: Record<string, string> = {
     $1: `'{\\\\x00}'`,
     $2: `'{\\\\x01}'`,
