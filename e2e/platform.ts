@@ -41,7 +41,9 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     redis: options.redis ?? false,
     pooler: options.pooler ?? process.env.GATEHOUSE_POOLER === 'true',
     natsMonitor: options.natsMonitor ?? false,
-    ...(options.env && { env: options.env }),
+    // Everything that may be written, so that the search for secrets at the end sees it.
+    env: { LOG_LEVEL: 'debug', ...options.env },
+    otherLog: database && process.env.TEST_POSTGRES_LOG,
   });
   const api = apiOf(installation.url);
   return {
@@ -49,8 +51,11 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     api,
     adminToken: async () => (await signIn(api, installation.admin)).access_token,
     async close() {
-      await installation.close();
-      await database?.drop();
+      try {
+        await installation.close();
+      } finally {
+        await database?.drop();
+      }
     },
   };
 }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { repositoryRoot } from '@gatehouse/embedded';
+import { noteBody, noteSecret, noteSettings, repositoryRoot } from '@gatehouse/embedded';
 import { expect } from 'vitest';
 import type { Platform } from './platform.ts';
 
@@ -39,6 +39,10 @@ export function gatehouseFor(
   const home = mkdtempSync(join(tmpdir(), 'gatehouse-cli-'));
   const sessions = join(home, 'sessions.json');
   const run: Gatehouse['run'] = (args, input = '') => {
+    noteSettings(settings());
+    // What is asked for on standard input is a password, a seed or a yes.
+    for (const line of input.split('\n'))
+      if (!/[\s@{]/.test(line)) noteSecret(line, `an input of ${args[0]}`);
     const child = spawn(process.execPath, [join(repositoryRoot, 'packages/cli/src/main.ts'), ...args], {
       env: {
         PATH: process.env.PATH,
@@ -60,7 +64,12 @@ export function gatehouseFor(
     // One that has ended already reads nothing.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
-    return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+    return new Promise((resolve) =>
+      child.once('close', (code) => {
+        noteBody(out, `the output of ${args[0]}`);
+        resolve({ code, out, err });
+      }),
+    );
   };
   const done: Gatehouse['done'] = async (args, input) => {
     const { code, out, err } = await run(args, input);

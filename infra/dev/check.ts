@@ -24,7 +24,7 @@ async function main(): Promise<number> {
   const postgres = chosen.some((step) => step.tests) ? await startTestPostgres() : undefined;
   const total: Tally = { passed: 0, failed: 0, failures: [] };
   try {
-    const env = await environmentFor(postgres?.url);
+    const env = await environmentFor(postgres);
     for (const step of chosen) {
       if (interrupted) break;
       const tally = await runStep(step, filters, env);
@@ -50,7 +50,9 @@ function choose(): ReturnType<typeof chooseSteps> {
   }
 }
 
-async function environmentFor(postgresUrl: string | undefined): Promise<Record<string, string | undefined>> {
+async function environmentFor(
+  postgres: Awaited<ReturnType<typeof startTestPostgres>> | undefined,
+): Promise<Record<string, string | undefined>> {
   const redis = findRedisServer();
   return {
     ...process.env,
@@ -63,9 +65,10 @@ async function environmentFor(postgresUrl: string | undefined): Promise<Record<s
     NATS_SERVER: findNatsServer().path,
     REDIS_SERVER: redis.path,
     REDIS_LIBRARY_PATH: redis.libraryPath,
-    ...(postgresUrl && {
-      TEST_POSTGRES_URL: postgresUrl,
-      TEST_TEMPLATE_DATABASE: await makeTemplate(postgresUrl),
+    ...(postgres && {
+      TEST_POSTGRES_URL: postgres.url,
+      TEST_POSTGRES_LOG: postgres.logFile,
+      TEST_TEMPLATE_DATABASE: await makeTemplate(postgres.url),
     }),
     TURBO_TELEMETRY_DISABLED: '1',
     DO_NOT_TRACK: '1',

@@ -15,10 +15,12 @@ export default async function setup(): Promise<(() => Promise<void>) | undefined
   const template = await makeTemplate(url);
   process.env.TEST_POSTGRES_URL = url;
   process.env.TEST_TEMPLATE_DATABASE = template;
+  if (postgres) process.env.TEST_POSTGRES_LOG = postgres.logFile;
   return async () => {
     delete process.env.TEST_TEMPLATE_DATABASE;
     if (postgres) {
       delete process.env.TEST_POSTGRES_URL;
+      delete process.env.TEST_POSTGRES_LOG;
       await postgres.stop();
     } else {
       await onServer(url, `drop database if exists ${template}`);
@@ -30,7 +32,7 @@ export default async function setup(): Promise<(() => Promise<void>) | undefined
  * A Postgres for tests, without the waits for the disk: a crash of the machine may lose it, a crash of the server
  * may not. What kills things on purpose starts its own with the defaults.
  */
-export async function startTestPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
+export async function startTestPostgres(): Promise<{ url: string; logFile: string; stop(): Promise<void> }> {
   const home = temporaryHome('gatehouse-test-');
   const postgres = await startPostgres({
     home: home.path,
@@ -40,6 +42,7 @@ export async function startTestPostgres(): Promise<{ url: string; stop(): Promis
   });
   return {
     url: postgres.url,
+    logFile: postgres.logFile,
     async stop() {
       await postgres.stop();
       home.remove();

@@ -28,7 +28,7 @@ export async function closeTrail(): Promise<void> {
 }
 
 async function make(say: (line: string) => void): Promise<Trail> {
-  const installation = await startInstallation({ mode: 'split', env: asShipped });
+  const installation = await startInstallation({ mode: 'split', env: asShipped, searchLogs: false });
   const { databaseUrl, url, admin } = installation;
   const query: Trail['query'] = async (text, values = []) => {
     const client = new pg.Client({ connectionString: databaseUrl });

@@ -35,6 +35,7 @@ export async function onInstallation<T>(
 ): Promise<T> {
   const installation = await startInstallation({
     mode: options.mode ?? 'one',
+    searchLogs: false,
     ...options,
     env: { ...asShipped, ...options.env },
   });

@@ -26,12 +26,23 @@ export {
   stopProcess,
   waitUntilGone,
 } from './leftover.ts';
+export { searchedLogs } from './log-search.ts';
 export { type NatsOptions, startNats } from './nats.ts';
-export { findFreePort, isPortFree } from './port.ts';
 export { type PgBouncerOptions, type PoolerLogin, startPgBouncer } from './pgbouncer.ts';
+export { findFreePort, isPortFree } from './port.ts';
 export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts';
 export { type PrometheusOptions, startPrometheus } from './prometheus.ts';
 export { type RedisOptions, startRedis } from './redis.ts';
+export { findLeaks, type Leak, type Logged, refuseLeaks, type Secrets } from './secret-search.ts';
+export {
+  isSecretSetting,
+  noteBody,
+  noteSecret,
+  noteSeedsIn,
+  noteSettings,
+  secretsSeen,
+  watchSecrets,
+} from './secret-watch.ts';
 export {
   type ProcessPlan,
   type RunningServer,

@@ -5,14 +5,15 @@ import { type BusFiles, openBusFiles } from './bus-files.ts';
 import { EmbeddedError } from './embedded-error.ts';
 import { findNatsServer, findPgBouncer, findRedisServer, repositoryRoot } from './find-binary.ts';
 import { temporaryHome } from './home.ts';
+import { searchedLogs } from './log-search.ts';
 import { startNats } from './nats.ts';
-import { findFreePort } from './port.ts';
 import { type PoolerLogin, startPgBouncer } from './pgbouncer.ts';
+import { findFreePort } from './port.ts';
 import { type RunningPostgres, startPostgres } from './postgres.ts';
 import { startRedis } from './redis.ts';
 import { type RunningServer, type ServerProcess, startProcess } from './server-process.ts';
-
 import { makeServiceLogins, pooledSettings } from './service-logins.ts';
+
 /** All services in one process, or one process a service behind the gateway. */
 export type InstallationMode = 'one' | 'split';
 
@@ -23,11 +24,11 @@ export interface InstallationOptions {
   readonly databaseUrl?: string | undefined;
   /** Whether a Redis shares the rate limits. */
   readonly redis?: boolean;
-  /** Settings beyond the defaults for tests (cheap hashes, limits off). */
   /** Whether the services reach Postgres through PgBouncer in transaction mode, each with its own login. */
   readonly pooler?: boolean;
   /** Settings of that PgBouncer in place of those of infra/postgres/pgbouncer.ini. */
   readonly poolerSettings?: Readonly<Record<string, string>>;
+  /** Settings beyond the defaults for tests (cheap hashes, limits off). */
   readonly env?: Readonly<Record<string, string>>;
   /** Server settings of the own Postgres. */
   readonly postgresFlags?: Record<string, string>;
@@ -35,6 +36,10 @@ export interface InstallationOptions {
   readonly natsMonitor?: boolean;
   /** Folder with the bus of another installation, as a restore leaves it; without it the installation makes its own. */
   readonly busFolder?: string | undefined;
+  /** Log of a server that is not this installation's own, to be searched for secrets as well. */
+  readonly otherLog?: string | undefined;
+  /** Whether `close` searches what was logged for secrets; true unless given. A benchmark has no time for it. */
+  readonly searchLogs?: boolean;
 }
 
 /** A whole installation of real processes. */
@@ -42,12 +47,12 @@ export interface Installation {
   readonly mode: InstallationMode;
   /** The public address. */
   readonly url: string;
+  /** The owner's, straight to Postgres. */
   readonly databaseUrl: string;
   /** Settings that every service process was given. */
   readonly env: Readonly<Record<string, string>>;
   readonly admin: { readonly email: string; readonly password: string };
   /** Process names: `all-in-one`, or one a service. */
-  /** The owner's, straight to Postgres. */
   readonly services: readonly string[];
   /** Own address of a service process; in one process all share one. */
   urlOf(service: string): string;
@@ -70,13 +75,16 @@ export interface Installation {
   };
   /** Only with a Postgres of its own. */
   readonly postgres: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
+  /** Only with `pooler`. */
+  readonly pooler: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
   /** Only with `redis`. */
   readonly redis: { stop(): Promise<void>; start(): Promise<void>; readonly url: string };
   /** Everything that the service processes wrote. */
   logs(): string;
-  /** Ends it all and removes what it left. */
-  /** Only with `pooler`. */
-  readonly pooler: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
+  /**
+   * Ends it all and removes what it left. Throws when a log of its parts tells a secret that they were given or that
+   * this process has sent or got over HTTP since.
+   */
   close(): Promise<void>;
 }
 
@@ -95,6 +103,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   for (const name of names) ports.set(name, await findFreePort());
   const urlOf = (name: string) => `http://127.0.0.1:${ports.get(ports.has(name) ? name : 'all-in-one')}`;
   const env = settingsFor(options, parts, admin, urlOf);
+  const search = options.searchLogs === false ? undefined : searchedLogs(home.path, env, options.otherLog);
   const processes = new Map<string, ServerProcess>();
 
   const startService = async (name: string) => {
@@ -119,16 +128,20 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     startService,
     nats: parts.nats,
     postgres: parts.postgres,
+    pooler: parts.pooler,
     redis: parts.redis,
     logs: () => names.map((name) => readFileSync(join(home.path, `${name}.log`), 'utf8')).join('\n'),
     async close() {
       await Promise.all([...processes.values()].map((one) => one.stop()));
       await parts.close();
-      home.remove();
+      try {
+        search?.();
+      } finally {
+        home.remove();
+      }
     },
   };
 }
-    pooler: parts.pooler,
 
 function settingsFor(
   options: InstallationOptions,
@@ -154,6 +167,8 @@ function settingsFor(
     ARGON2_ITERATIONS: '1',
     METRICS_GUARD: 'none',
     RATE_LIMIT_ENABLED: 'false',
+    // Nobody is there to take over.
+    DRAIN_SECONDS: '0',
     ...(options.mode === 'split'
       ? {
           GATEWAY_URL: urlOf('gateway'),
@@ -200,6 +215,8 @@ class Parts {
   #postgres: RunningPostgres | undefined;
   #nats: RunningServer | undefined;
   #redis: RunningServer | undefined;
+  #pooler: RunningServer | undefined;
+  #logins: PoolerLogin[] = [];
   #monitorPort = 0;
   readonly bus: BusFiles;
 
@@ -215,32 +232,15 @@ class Parts {
     await Promise.all([
       this.#options.databaseUrl === undefined ? this.postgres.start() : undefined,
       this.nats.start(),
-  #pooler: RunningServer | undefined;
-  #logins: PoolerLogin[] = [];
       this.#options.redis ? this.redis.start() : undefined,
     ]);
+    if (this.#options.pooler) await this.pooler.start();
   }
 
   get databaseUrl(): string {
     return this.#options.databaseUrl ?? this.#postgres?.url ?? '';
   }
 
-  readonly postgres = {
-    start: async () => {
-      this.#postgres = await startPostgres({
-        home: join(this.#home, 'postgres'),
-        password: this.#password,
-        database: 'gatehouse',
-        ...(this.#postgres && { port: this.#postgres.port }),
-        ...(this.#options.postgresFlags && { flags: this.#options.postgresFlags }),
-      });
-    if (this.#options.pooler) await this.pooler.start();
-    },
-    stop: async () => this.#postgres?.stop(),
-    kill: async () => this.#postgres?.kill(),
-  };
-
-  readonly nats = this.#natsPart();
   get databaseSettings(): Record<string, string> {
     const { databaseUrl } = this;
     return this.#pooler === undefined
@@ -266,6 +266,21 @@ class Parts {
     kill: async () => this.#pooler?.kill(),
   };
 
+  readonly postgres = {
+    start: async () => {
+      this.#postgres = await startPostgres({
+        home: join(this.#home, 'postgres'),
+        password: this.#password,
+        database: 'gatehouse',
+        ...(this.#postgres && { port: this.#postgres.port }),
+        ...(this.#options.postgresFlags && { flags: this.#options.postgresFlags }),
+      });
+    },
+    stop: async () => this.#postgres?.stop(),
+    kill: async () => this.#postgres?.kill(),
+  };
+
+  readonly nats = this.#natsPart();
 
   #natsPart(): Installation['nats'] {
     const url = () => this.#nats?.url ?? '';
@@ -316,7 +331,7 @@ class Parts {
   }
 
   async close(): Promise<void> {
+    await this.#pooler?.stop();
     await Promise.all([this.#postgres?.stop(), this.#nats?.stop(), this.#redis?.stop()]);
   }
 }
-    await this.#pooler?.stop();

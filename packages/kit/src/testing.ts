@@ -1,8 +1,17 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { findNatsServer, type RunningServer, startNats, temporaryHome } from '@gatehouse/embedded';
+import {
+  findNatsServer,
+  noteSettings,
+  type RunningServer,
+  refuseLeaks,
+  secretsSeen,
+  startNats,
+  temporaryHome,
+  watchSecrets,
+} from '@gatehouse/embedded';
 import pg from 'pg';
-import { pino } from 'pino';
+import { createLog, type Log } from './log.ts';
 import { type Running, run } from './run.ts';
 import type { Service } from './service.ts';
 
@@ -169,20 +178,41 @@ async function startOn(
   services: readonly Service[],
   parts: { database: TestDatabase; nats: TestNats; env: Record<string, string> },
 ): Promise<TestPlatform> {
-  const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
-  const running = await run(services, { env: parts.env, log });
+  const log = searchedLog(parts.env);
+  const running = await run(services, { env: parts.env, log: log.log });
   return {
     ...running,
     ...parts,
     api: apiOf(running.url),
     async restart(overrides = {}) {
       await running.stop();
+      log.search();
       return startOn(services, { ...parts, env: { ...parts.env, ...overrides } });
     },
     async close() {
       await running.stop();
       await Promise.all([parts.database.drop(), parts.nats.close()]);
+      log.search();
     },
+  };
+}
+
+/**
+ * A log of everything that could be written, kept in memory; shown from the level TEST_LOG on. `search` throws when it
+ * tells a secret of the settings or of what the test sent and got.
+ */
+function searchedLog(env: Readonly<Record<string, string>>): { log: Log; search(): void } {
+  watchSecrets();
+  noteSettings(env);
+  const lines: string[] = [];
+  const shownFrom = process.env.TEST_LOG;
+  const write = (line: string) => {
+    lines.push(line);
+    if (shownFrom !== undefined) process.stdout.write(line);
+  };
+  return {
+    log: createLog({ level: shownFrom ?? 'debug', pretty: false, destination: { write } }),
+    search: () => refuseLeaks([{ name: 'log', content: Buffer.from(lines.join('')) }], secretsSeen()),
   };
 }
 
