@@ -84,11 +84,11 @@ for (const [guarantee, rows] of Object.entries(table)) {
 it('a header of ten thousand forged hops costs the trusted part of it only', () => {
   const policy = parseTrustProxy('loopback');
   const forwardedFor = `${'127.0.0.1,'.repeat(10_000)}198.51.100.1`;
-  const start = performance.now();
+  const before = process.cpuUsage();
   for (let i = 0; i < 1000; i += 1) {
     expect(clientAddress({ peer: '127.0.0.1', forwardedFor, policy })).toBe('198.51.100.1');
   }
-  expect(performance.now() - start).toBeLessThan(500);
+  expect(process.cpuUsage(before).user).toBeLessThan(500_000);
 });
 
 describe('addressKey', () => {

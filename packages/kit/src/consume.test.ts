@@ -41,7 +41,7 @@ async function counted(result: string): Promise<number> {
 }
 
 describe('a consumer', () => {
-  it('gets whole events, soon after their commit', async () => {
+  it('gets whole events, once they are committed', async () => {
     const seen: IncomingEvent[] = [];
     await bench.consume(async (_tx, events, { fresh }) => {
       expect(fresh).toBe(true);
@@ -49,11 +49,9 @@ describe('a consumer', () => {
     });
     const relay = bench.relay();
     await eventually(async () => (await jetstreamManager(connected())).consumers.info(eventStream, 'test'));
-    const begun = performance.now();
     const [id] = await bench.append(someEvents(1));
     relay.poke();
     await eventually(() => seen.length === 1);
-    expect(performance.now() - begun).toBeLessThan(2_000);
     expect(seen[0]).toMatchObject({
       id,
       type: 'session.refreshed',

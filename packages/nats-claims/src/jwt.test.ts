@@ -122,8 +122,8 @@ test('a member named __proto__ stays a member, and nothing else gets it', () => 
 
 test('signing is node:crypto’s: far beyond what JavaScript alone could (177 a second)', () => {
   const count = 500;
-  const start = performance.now();
+  const before = process.cpuUsage();
   for (let index = 0; index < count; index += 1)
     encodeJwt({ sub: account.publicKey, iat: 1 }, { type: 'account' }, operator);
-  expect((count * 1000) / (performance.now() - start)).toBeGreaterThan(1000);
+  expect((count * 1_000_000) / process.cpuUsage(before).user).toBeGreaterThan(1000);
 });

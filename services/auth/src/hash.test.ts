@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { hashSync, verifySync } from '@node-rs/argon2';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createHasher, type Hasher, type HasherOptions } from './hash.ts';
@@ -109,15 +108,17 @@ describe('the pepper', () => {
 });
 
 describe('an unknown account', () => {
-  it('takes the time of a wrong password for a known one', async () => {
+  // In processor time, which other work on the machine does not stretch: where nobody waits, it is the time it takes.
+  it('costs what a wrong password for a known one does', async () => {
     const made = hasher({ memoryKib: 16_384, iterations: 2, pepper: randomBytes(32), maxConcurrent: 1 });
     const phc = await phcOf(made, 'right');
     const times: Record<'known' | 'unknown', number[]> = { known: [], unknown: [] };
     for (let i = 0; i < 30; i += 1) {
       for (const kind of ['known', 'unknown'] as const) {
-        const start = performance.now();
+        const before = process.cpuUsage();
         const result = kind === 'known' ? await made.verify(phc, 'wrong') : await made.verifyNothing('wrong');
-        times[kind].push(performance.now() - start);
+        const { user, system } = process.cpuUsage(before);
+        times[kind].push(user + system);
         expect(result).toEqual({ outcome: 'verified', match: false, outdated: false });
       }
     }
@@ -135,28 +136,23 @@ describe('admission', () => {
     let busyCalls = 0;
     const made = hasher({ ...slow, onBusy: () => (busyCalls += 1) });
     await made.warm();
-    const started = performance.now();
-    const loop = monitorEventLoopDelay({ resolution: 5 });
-    loop.enable();
-    const refusedAfter: number[] = [];
+    const settled: string[] = [];
     const flood = Array.from({ length: 10_000 }, async () => {
       const result = await made.hash('flood');
-      if (result.outcome === 'busy') refusedAfter.push(performance.now() - started);
+      settled.push(result.outcome);
       return result;
     });
     expect(made.inFlight).toBe(2);
     expect(made.queued).toBe(2);
+    await new Promise(setImmediate);
+    // In the very turn in which they came: they waited for no hash and for no timer.
+    expect(settled).toEqual(Array(9_996).fill('busy'));
     const results = await Promise.all(flood);
-    loop.disable();
     const hashed = results.filter(({ outcome }) => outcome === 'hashed').length;
     expect(hashed).toBeGreaterThanOrEqual(2);
     expect(hashed).toBeLessThanOrEqual(4);
     expect(busyCalls).toBe(10_000 - hashed);
     expect(made.busyCount).toBe(busyCalls);
-    // 9,996 at once; the two in the queue after 60 ms at the latest. Wide margins: the machine runs other tests too.
-    const sorted = refusedAfter.toSorted((a, b) => a - b);
-    expect(sorted[9990]).toBeLessThan(200);
-    expect(sorted.at(-1)).toBeLessThan(400);
     expect(made.inFlight).toBe(0);
     expect(made.queued).toBe(0);
   });
@@ -174,8 +170,7 @@ describe('admission', () => {
     const made = hasher({ maxConcurrent: 1, memoryKib: 16_384, onDone: (time) => times.push(time) });
     await Promise.all([made.hash('a'), made.hash('b')]);
     expect(times).toHaveLength(2);
-    expect(times[0]?.waitSeconds).toBeLessThan(0.05);
-    expect(times[1]?.waitSeconds).toBeGreaterThan(0);
+    expect(times[1]?.waitSeconds).toBeGreaterThan(times[0]?.waitSeconds ?? Number.POSITIVE_INFINITY);
     expect(times[1]?.hashSeconds).toBeGreaterThan(0);
   });
 
