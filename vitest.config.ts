@@ -5,7 +5,8 @@ const E2E_TIMEOUT_MS = 120_000;
 
 const ofEveryProject = {
   pool: 'forks',
-  maxWorkers: 2,
+  // Half of a file's time is waiting, for servers that start and for what is told later.
+  maxWorkers: 3,
   testTimeout: TEST_TIMEOUT_MS,
   hookTimeout: TEST_TIMEOUT_MS,
   exclude: ['**/node_modules/**', '.local/**', '.data/**'],
@@ -37,6 +38,7 @@ export default defineConfig({
             'packages/**/*.test.ts',
             'services/**/*.test.ts',
             'infra/dev/**/*.test.ts',
+            'infra/deployment/**/*.test.ts',
             'e2e/**/*.test.ts',
           ],
           globalSetup: ['infra/dev/test-postgres.ts'],
