@@ -18,8 +18,8 @@ export interface ServicesPlan {
 const READY_TIMEOUT_MS = 30_000;
 const PROBE_TIMEOUT_MS = 2_000;
 const PROBE_INTERVAL_MS = 40;
-const DRAIN_SECONDS_DEFAULT = 15;
-const DRAIN_SLACK_SECONDS = 5;
+const SHUTDOWN_SECONDS_DEFAULT = 15;
+const SHUTDOWN_SLACK_SECONDS = 5;
 
 export const servicesLogFile = (home: string): string => join(home, 'gatehouse.log');
 /** On the command line of the services' process, so that a later start knows it for its own. */
@@ -27,8 +27,9 @@ export const servicesMarker = (home: string): string => `--home=${home}`;
 
 /** How the services are asked to end, and how long they may take to finish what is under way. */
 export function servicesStopPlan(): { signal: NodeJS.Signals; timeoutMs: number } {
-  const drain = Number(process.env.SHUTDOWN_TIMEOUT_SECONDS) || DRAIN_SECONDS_DEFAULT;
-  return { signal: 'SIGTERM', timeoutMs: (drain + DRAIN_SLACK_SECONDS) * 1000 };
+  const drain = Number(process.env.DRAIN_SECONDS) || 0;
+  const open = Number(process.env.SHUTDOWN_TIMEOUT_SECONDS) || SHUTDOWN_SECONDS_DEFAULT;
+  return { signal: 'SIGTERM', timeoutMs: (drain + open + SHUTDOWN_SLACK_SECONDS) * 1000 };
 }
 
 /** Starts all services in one process and waits until they are ready for traffic. */

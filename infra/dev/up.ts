@@ -179,6 +179,8 @@ function environmentFor(about: {
   const own = process.env.ENCRYPTION_KEYS ? process.env : secrets;
   return {
     NODE_ENV: 'development',
+    // There is no other instance to turn to.
+    DRAIN_SECONDS: '0',
     TOKEN_ISSUER: publicUrl(address),
     GATEHOUSE_SECRET: secrets.GATEHOUSE_SECRET,
     // Outside the database's folder: what is restored there does not bring this back with it.

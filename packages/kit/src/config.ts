@@ -117,6 +117,28 @@ export function optionalUrl(
   return setting<string | undefined>('URL', about, (value) => checkUrl(value, protocols));
 }
 
+/** Addresses of the instances of one service: origins, comma-separated; may be missing. */
+export function optionalOrigins(
+  about: Omit<Common<readonly string[]>, 'default'>,
+): Setting<readonly string[] | undefined> {
+  return setting<readonly string[] | undefined>('URL, or several with commas', about, (value) => {
+    const origins = value.split(',').map((one) => originOf(one.trim()));
+    if (new Set(origins).size < origins.length) throw new Error('names an address twice');
+    if (origins.length > ORIGINS_MAX) throw new Error(`may name at most ${ORIGINS_MAX} addresses`);
+    return origins;
+  });
+}
+
+/** Each is a label of metrics, and is asked whether it is ready. */
+const ORIGINS_MAX = 64;
+
+function originOf(text: string): string {
+  const { origin, pathname, search, hash, username, password } = new URL(checkUrl(text, ['http:', 'https:']));
+  if (pathname !== '/' || search + hash + username + password !== '')
+    throw new Error('must be scheme://host[:port], without anything behind');
+  return origin;
+}
+
 function checkUrl(value: string, protocols: readonly string[]): string {
   const protocol = URL.canParse(value) ? new URL(value).protocol : undefined;
   if (protocol === undefined || !protocols.includes(protocol))

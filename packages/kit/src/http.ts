@@ -96,6 +96,8 @@ function useClientAndTrace(app: FastifyInstance, options: AppOptions): void {
     const agent = headers['user-agent'];
     request.client = { ip, userAgent: agent === undefined ? null : printable(agent) };
     reply.header('traceparent', request.trace.traceparent);
+    // Whoever asks again shall find another instance, on a new connection (RFC 9112 §9.6).
+    if (phase() === 'draining') reply.header('connection', 'close');
     if (phase() === 'starting' && !answersAlways.test(request.url)) done(retryLater('starting', 1));
     else done();
   });

@@ -1,5 +1,6 @@
 export { type AdminCall, administeredBy } from './administered-by.ts';
 export { changedKeys } from './announce-keys.ts';
+export { Balancer, connectionDefaults } from './balance.ts';
 export { addressKey, addressKeysOf, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';
 export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
@@ -33,7 +34,7 @@ export {
   OUTBOX_INSERT,
 } from './outbox.ts';
 export { clientIpHeader, credentialHeader, PeerError } from './peer.ts';
-export { addressOf } from './peers.ts';
+export { originsOf } from './peers.ts';
 export {
   covers,
   may,

@@ -6,7 +6,7 @@ import { stopTelemetry } from './telemetry.ts';
 
 /**
  * The `main.ts` of every service: reads the settings, honours `--check-config`, runs, waits for a signal, stops in
- * order. Faults are one clear line on standard error; exit codes are 0, 1 (could not run), 2 (settings).
+ * order; on SIGTERM, which is how orchestrators ask, it first lets load balancers turn away. Faults are one clear line on standard error; exit codes are 0, 1 (could not run), 2 (settings).
  */
 export async function main(services: readonly Service[]): Promise<void> {
   try {
@@ -18,13 +18,10 @@ export async function main(services: readonly Service[]): Promise<void> {
     const running = await run(services);
     const leave = (signal: NodeJS.Signals) => {
       process.once(signal, () => process.exit(1)); // a second signal does not wait
-      running
-        .stop()
-        .then(stopTelemetry)
-        .then(
-          () => process.exit(0),
-          () => process.exit(1),
-        );
+      (signal === 'SIGTERM' ? running.leave() : running.stop()).then(stopTelemetry).then(
+        () => process.exit(0),
+        () => process.exit(1),
+      );
     };
     process.once('SIGINT', leave);
     process.once('SIGTERM', leave);

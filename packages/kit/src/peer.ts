@@ -7,15 +7,17 @@ export interface Question<Ask extends TSchema = TSchema, Answer extends TSchema 
   readonly name: string;
   readonly ask: Ask;
   readonly answer: Answer;
+  /** Only reads: asked again of another instance when the answer did not come. */
+  readonly reads: boolean;
 }
 
 /** Declares a question; both sides import it, so that asking and answering are checked by one schema. */
 export function question<Ask extends TSchema, Answer extends TSchema>(
   service: string,
   name: string,
-  schemas: { ask: Ask; answer: Answer },
+  about: { ask: Ask; answer: Answer; reads?: true },
 ): Question<Ask, Answer> {
-  return { service, name, ...schemas };
+  return { service, name, reads: false, ...about };
 }
 
 /** What became of a question: the service answered, refused with a status, or could not be reached in time. */
@@ -51,6 +53,7 @@ export interface Letter {
   readonly body: string;
   readonly headers: Record<string, string>;
   readonly deadlineMs: number;
+  readonly reads: boolean;
 }
 
 /** Sends one question; the two ways (inject, fetch) differ in nothing else. */
@@ -78,6 +81,7 @@ export function createPeer(credential: string, services: readonly string[], send
         body: JSON.stringify(body),
         headers,
         deadlineMs: options.deadlineMs ?? 3000,
+        reads: about.reads,
       };
       const answer = await send(letter).catch((error: unknown) => {
         throw new PeerError(about.service, undefined, error);

@@ -1,10 +1,15 @@
 import type { FastifyInstance } from 'fastify';
-import { Agent, request } from 'undici';
+import { Balancer, connectionDefaults } from './balance.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import { createPeer, type Peer, type Send } from './peer.ts';
 import type { Secrets } from './secrets.ts';
 import { type ServiceName, serviceNames } from './service.ts';
 import type { BaseConfig } from './settings.ts';
 import { clientPropagates } from './trace.ts';
+
+/** Connections to one instance. */
+const CONNECTIONS_MAX = 32;
 
 /** Peers of one process: those inside it are reached by inject, the others over keep-alive connections. */
 export interface Peers {
@@ -14,8 +19,8 @@ export interface Peers {
   close(): Promise<void>;
 }
 
-/** The address of a service that runs elsewhere, from its setting. */
-export function addressOf(config: BaseConfig, service: ServiceName): string | undefined {
+/** The instances of a service that runs elsewhere, from its setting. */
+export function originsOf(config: BaseConfig, service: ServiceName): readonly string[] | undefined {
   return {
     gateway: config.GATEWAY_URL,
     auth: config.AUTH_URL,
@@ -25,15 +30,36 @@ export function addressOf(config: BaseConfig, service: ServiceName): string | un
   }[service];
 }
 
-/** Makes the peers of one process. */
-export function createPeers(config: BaseConfig, secrets: Secrets, local: readonly ServiceName[]): Peers {
-  const apps = new Map<string, FastifyInstance>();
-  const agent = new Agent({ keepAliveTimeout: 30_000, connections: 32, connect: { timeout: 1000 } });
-  const reachable = serviceNames.filter(
-    (name) => local.includes(name) || addressOf(config, name) !== undefined,
-  );
+/** What the peers of one process are made of. */
+export interface PeersOptions {
+  readonly config: BaseConfig;
+  readonly secrets: Secrets;
+  readonly local: readonly ServiceName[];
+  /** The process: a label. */
+  readonly name: string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
 
-  const send: Send = async ({ service, path, body, headers, deadlineMs }) => {
+/** Makes the peers of one process. */
+export function createPeers({ config, secrets, local, name, log, metrics }: PeersOptions): Peers {
+  const apps = new Map<string, FastifyInstance>();
+  const balancers = new Map<string, Balancer>();
+  const reachable = serviceNames.filter(
+    (service) => local.includes(service) || originsOf(config, service) !== undefined,
+  );
+  const balancerOf = (service: ServiceName): Balancer => {
+    const known = balancers.get(service);
+    if (known !== undefined) return known;
+    const origins = originsOf(config, service);
+    if (origins === undefined) throw new Error(`${service.toUpperCase().replace('-', '_')}_URL is not set`);
+    const pool = { ...connectionDefaults, connections: CONNECTIONS_MAX };
+    const made = new Balancer({ origins, upstream: service, service: name, pool, log, metrics });
+    balancers.set(service, made);
+    return made;
+  };
+
+  const send: Send = async ({ service, path, body, headers, deadlineMs, reads }) => {
     const app = apps.get(service);
     if (app !== undefined) {
       const answer = await withDeadline(
@@ -42,16 +68,11 @@ export function createPeers(config: BaseConfig, secrets: Secrets, local: readonl
       );
       return { status: answer.statusCode, text: answer.payload };
     }
-    const base = addressOf(config, service as ServiceName);
-    if (base === undefined) throw new Error(`${service.toUpperCase().replace('-', '_')}_URL is not set`);
     if (clientPropagates()) delete headers.traceparent;
     const signal = AbortSignal.timeout(deadlineMs);
-    const answer = await request(new URL(path, base), {
-      method: 'POST',
-      headers,
-      body,
-      signal,
-      dispatcher: agent,
+    const answer = await balancerOf(service as ServiceName).request({
+      ...{ method: 'POST', path, headers, body, signal },
+      idempotent: reads,
     });
     return { status: answer.statusCode, text: await answer.body.text() };
   };
@@ -59,7 +80,9 @@ export function createPeers(config: BaseConfig, secrets: Secrets, local: readonl
   return {
     peer: createPeer(secrets.serviceCredential, reachable, send),
     serveLocally: (service, app) => apps.set(service, app),
-    close: () => agent.close(),
+    close: async () => {
+      await Promise.all([...balancers.values()].map((balancer) => balancer.close()));
+    },
   };
 }
 

@@ -80,12 +80,14 @@ export const revokeUserSessions = question('token', 'revoke-user-sessions', {
 /** Asked by a service whose revocation feed is stale: is the session alive, is the key that signed
  * its token still published, and what are its user's roles now? */
 export const sessionStatus = question('token', 'session-status', {
+  reads: true,
   ask: Type.Object({ session_id: Type.String(), kid: Type.String() }),
   answer: Type.Object({ active: Type.Boolean(), roles: Type.Array(Type.String()) }),
 });
 
 /** The JWKS as served, for verifiers within the platform. */
 export const verificationKeys = question('token', 'verification-keys', {
+  reads: true,
   ask: Type.Object({}),
   answer: Type.Object({ keys: Type.Array(Type.Record(Type.String(), Type.Unknown())) }),
 });
@@ -95,6 +97,7 @@ export const verificationKeys = question('token', 'verification-keys', {
  * again.
  */
 export const tenantStates = question('auth', 'tenant-states', {
+  reads: true,
   ask: Type.Object({ ids: Type.Array(Type.String(), { maxItems: 1000 }) }),
   answer: Type.Object({
     tenants: Type.Array(
@@ -108,6 +111,7 @@ export const tenantStates = question('auth', 'tenant-states', {
 
 /** Which of these events audit has recorded: the outbox may forget them. */
 export const recordedEvents = question('audit', 'recorded', {
+  reads: true,
   ask: Type.Object({ ids: Type.Array(Type.String(), { maxItems: 2000 }) }),
   answer: Type.Object({ recorded: Type.Array(Type.String()) }),
 });
@@ -138,6 +142,7 @@ export type SealingService = (typeof sealingServices)[number];
 /** How many sealed records a service has, by the ring key that they need. */
 export const sealedRecords = (service: SealingService) =>
   question(service, 'sealed-records', {
+    reads: true,
     ask: Type.Object({}),
     answer: Type.Object({ keys: Type.Record(Type.String(), Type.Integer()) }),
   });
@@ -168,6 +173,7 @@ export type Component = Static<typeof Component>;
 /** Every service answers this of itself. */
 export const healthOf = (service: string) =>
   question(service, 'health', {
+    reads: true,
     ask: Type.Object({}),
     answer: Type.Object({ components: Type.Array(Component) }),
   });
@@ -175,6 +181,7 @@ export const healthOf = (service: string) =>
 /** Every service answers with the OpenAPI paths of its public routes. */
 export const documentOf = (service: string) =>
   question(service, 'openapi', {
+    reads: true,
     ask: Type.Object({}),
     answer: Type.Object({ paths: Type.Record(Type.String(), Type.Unknown()) }),
   });
@@ -206,6 +213,7 @@ export type DeadLetterWhole = Static<typeof DeadLetterWhole>;
 /** Every service answers with the messages that its consumers gave up on, newest first. */
 export const deadLettersOf = (service: string) =>
   question(service, 'dead-letters', {
+    reads: true,
     ask: Type.Object({
       consumer: nullable,
       state: Type.Union([Type.Literal('open'), Type.Literal('replayed'), Type.Literal('all')]),
@@ -218,6 +226,7 @@ export const deadLettersOf = (service: string) =>
 /** Every service answers with one of its dead letters, or null. */
 export const deadLetterOf = (service: string) =>
   question(service, 'dead-letter', {
+    reads: true,
     ask: Type.Object({ id: Type.String() }),
     answer: Type.Object({ letter: Type.Union([DeadLetterWhole, Type.Null()]) }),
   });
@@ -262,6 +271,7 @@ export type SettingInForce = Static<typeof SettingInForce>;
 /** Every service answers with the settings that its process reads for it. */
 export const settingsOf = (service: string) =>
   question(service, 'settings', {
+    reads: true,
     ask: Type.Object({}),
     answer: Type.Object({ settings: Type.Array(SettingInForce) }),
   });

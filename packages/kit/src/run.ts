@@ -14,6 +14,7 @@ import { deadLetterAnswers } from './dead-letter-answers.ts';
 import { watchDependencies } from './dependencies.ts';
 import { probeBus, probeDatabase } from './health.ts';
 import { createApp } from './http.ts';
+import { closeApp, type Ending, endingOf } from './leave.ts';
 import { type RunningJob, startJob } from './job.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -76,7 +77,7 @@ interface Member {
 }
 
 /** A process that serves. */
-export interface Running {
+export interface Running extends Ending {
   /** Where it listens, e.g. `http://127.0.0.1:8080`. */
   readonly url: string;
   readonly metrics: Metrics;
@@ -157,14 +158,23 @@ export async function run(services: readonly Service[], options: RunOptions = {}
   const announcer = createKeyAnnouncer(services, shared);
   const running: RunningJob[] = [];
   const consumers: RunningConsumer[] = [];
-  const stop = stopOnce(async () => {
+  const drain = () => {
+    if (phase !== 'draining') shared.log.info('no longer ready, the process ends');
     phase = 'draining';
-    await Promise.all([closeApp(app, config), inner === app ? undefined : inner.close()]);
-    await Promise.all([...running, ...consumers].map((one) => one.stop()));
-    await announcer?.stop();
-    await Promise.all(members.map(({ relay }) => relay.drain(2000)));
-    for (const { opened } of members.toReversed()) await opened.close?.();
-    await closeProcess(shared, members);
+  };
+  const ending = endingOf(config, {
+    drain,
+    stop: async () => {
+      drain();
+      await closeApp(app, config);
+      await Promise.all([...running, ...consumers].map((one) => one.stop()));
+      await announcer?.stop();
+      await Promise.all(members.map(({ relay }) => relay.drain(2000)));
+      for (const { opened } of members.toReversed()) await opened.close?.();
+      // Last: open requests, consumers and jobs ask the other services of the process through it.
+      if (inner !== app) await inner.close();
+      await closeProcess(shared, members);
+    },
   });
 
   try {
@@ -177,11 +187,11 @@ export async function run(services: readonly Service[], options: RunOptions = {}
     running.push(watchDependencies(members.map(({ opened, database }) => ({ ctx: opened.ctx, database }))));
     phase = 'serving';
   } catch (error) {
-    await stop();
+    await ending.stop();
     throw error;
   }
   shared.log.info({ url, services: services.map(({ name }) => name) }, 'serving');
-  return { url, metrics: shared.metrics, stop };
+  return { url, metrics: shared.metrics, ...ending };
 }
 
 const processNameOf = (services: readonly Service[]): string =>
@@ -222,7 +232,7 @@ function openProcess(
     revocationsMaxAgeSeconds: revocationsMaxAgeSeconds(config),
   });
   const feed = createRevocationFeed({ bus, log, metrics, service: name });
-  const peers = createPeers(config, secrets, names);
+  const peers = createPeers({ config, secrets, local: names, name, log, metrics });
   const verifier = createVerifier({
     keys: async () => (await peers.peer.ask(verificationKeys, {})).keys,
     status: (session_id, kid, traceparent) =>
@@ -338,27 +348,10 @@ async function listen(app: FastifyInstance, config: BaseConfig): Promise<string>
   }
 }
 
-async function closeApp(app: FastifyInstance, config: BaseConfig): Promise<void> {
-  const late = setTimeout(() => app.server.closeAllConnections(), config.SHUTDOWN_TIMEOUT_SECONDS * 1000);
-  try {
-    await app.close();
-  } finally {
-    clearTimeout(late);
-  }
-}
-
 async function closeProcess(shared: Process, members: readonly Member[]): Promise<void> {
   await shared.verifier.close();
   await shared.feed.close();
   await shared.bus.close();
   await shared.peers.close();
   await Promise.all(members.map(({ database }) => database.close()));
-}
-
-function stopOnce(work: () => Promise<void>): () => Promise<void> {
-  let stopped: Promise<void> | undefined;
-  return () => {
-    stopped ??= work();
-    return stopped;
-  };
 }

@@ -130,26 +130,32 @@ export const baseSettings = {
     doc: 'Networks that may read /metrics when METRICS_GUARD=cidr.',
   }),
   READINESS_REQUIRES: setting.list({ default: ['db', 'nats'], doc: 'What /health/ready needs: db, nats.' }),
+  DRAIN_SECONDS: setting.integer({
+    default: 5,
+    min: 0,
+    max: 300,
+    doc: 'How long a process that is told to end (SIGTERM) says that it is not ready while it still serves: load balancers need it to turn away. 5 or more, unless nobody else is to take over.',
+  }),
   SHUTDOWN_TIMEOUT_SECONDS: setting.integer({
     default: 15,
     min: 1,
     max: 300,
     doc: 'How long open requests may take while stopping.',
   }),
-  AUTH_URL: setting.optionalUrl(['http:', 'https:'], {
-    doc: 'Where the auth service listens, when it is another process.',
+  AUTH_URL: setting.optionalOrigins({
+    doc: 'Where the auth service listens, when it is another process; several instances with commas.',
   }),
-  TOKEN_URL: setting.optionalUrl(['http:', 'https:'], {
-    doc: 'Where the token service listens, when it is another process.',
+  TOKEN_URL: setting.optionalOrigins({
+    doc: 'Where the token service listens, when it is another process; several instances with commas.',
   }),
-  AUDIT_URL: setting.optionalUrl(['http:', 'https:'], {
-    doc: 'Where the audit service listens, when it is another process.',
+  AUDIT_URL: setting.optionalOrigins({
+    doc: 'Where the audit service listens, when it is another process; several instances with commas.',
   }),
-  NATS_IDENTITY_URL: setting.optionalUrl(['http:', 'https:'], {
-    doc: 'Where the nats-identity service listens, when it is another process.',
+  NATS_IDENTITY_URL: setting.optionalOrigins({
+    doc: 'Where the nats-identity service listens, when it is another process; several instances with commas.',
   }),
-  GATEWAY_URL: setting.optionalUrl(['http:', 'https:'], {
-    doc: 'Where the gateway listens, when it is another process.',
+  GATEWAY_URL: setting.optionalOrigins({
+    doc: 'Where the gateway listens, when it is another process; several instances with commas.',
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: setting.optionalUrl(['http:', 'https:'], {
     doc: 'OTLP receiver; tracing is off without it.',

@@ -68,7 +68,7 @@ it('twenty megabytes arrive as they were sent, and nowhere else', async () => {
 
 it('may take longer than other answers', async () => {
   answer = (incoming, reply) => {
-    incoming.resume().on('end', () => setTimeout(() => reply.end('late'), 1_500));
+    incoming.resume().on('end', () => setTimeout(() => reply.end('late'), 3_000));
   };
   expect(await send('/api/nats/import/nsc', Buffer.from('{}'))).toEqual({ status: 200, text: 'late' });
   expect((await send('/api/nats/operators', Buffer.from('{}'))).status).toBe(504);

@@ -1,25 +1,23 @@
 import { PassThrough, type Readable } from 'node:stream';
 import {
-  addressOf,
+  Balancer,
   ConfigError,
   clientIpHeader,
   clientPropagates,
+  connectionDefaults,
   credentialHeader,
+  originsOf,
   retryLater,
 } from '@gatehouse/kit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { GatewayContext } from './context.ts';
 import { edgePath } from './edge-path.ts';
 import { type Upstream, upstreamAt, upstreams } from './upstream.ts';
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
-/** These may be asked again when the answer did not come; a POST may have been done, and never is. */
-const repeatable: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** Shorter than the services keep theirs open (72 s), so that a connection is seldom taken while it closes. */
-const KEEP_ALIVE_MS = 30_000;
-const CONNECT_TIMEOUT_MS = 1000;
+/** Connections to one instance. */
 const CONNECTIONS_MAX = 128;
 const PASSED_ON_BYTES_MAX = 1024 * 1024;
 /** How long what is large may take to begin its answer. */
@@ -69,16 +67,10 @@ export async function useProxy(
 ): Promise<void> {
   const remote = upstreams.filter(({ service }) => !local.includes(service));
   if (remote.length === 0) return;
-  const origins = originsOf(ctx, remote);
-  const agent = new Agent({
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connections: CONNECTIONS_MAX,
-    pipelining: 1,
-    connect: { timeout: CONNECT_TIMEOUT_MS },
-    headersTimeout: ctx.config.UPSTREAM_TIMEOUT_SECONDS * 1000,
-    bodyTimeout: ctx.config.UPSTREAM_TIMEOUT_SECONDS * 1000,
+  const balancers = balancersOf(ctx, remote);
+  app.addHook('onClose', async () => {
+    await Promise.all([...balancers.values()].map((balancer) => balancer.close()));
   });
-  app.addHook('onClose', () => agent.close());
 
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
@@ -87,11 +79,11 @@ export async function useProxy(
     const handler = async (request: FastifyRequest, reply: FastifyReply) => {
       const path = edgePath(request.url);
       const upstream = path === undefined ? undefined : upstreamAt(path);
-      const origin = upstream === undefined ? undefined : origins.get(upstream.service);
+      const balancer = upstream === undefined ? undefined : balancers.get(upstream.service);
       // A wildcard of one service also catches what the table gives to another, which may be in this process.
-      if (upstream === undefined || origin === undefined) return reply.callNotFound();
+      if (upstream === undefined || balancer === undefined) return reply.callNotFound();
       const timeouts = upstream.large ? { headersTimeout: LARGE_MS, bodyTimeout: LARGE_MS } : {};
-      const answer = await send(agent, { origin, ...timeouts }, request, ctx);
+      const answer = await send(balancer, timeouts, request, ctx);
       return passBack(answer, request, reply);
     };
     const mount = (into: FastifyInstance, { path, below }: Upstream) => {
@@ -122,27 +114,38 @@ function unread(payload: Readable): Readable {
   return payload.pipe(passed);
 }
 
-function originsOf(ctx: GatewayContext, remote: readonly Upstream[]): Map<string, string> {
+function balancersOf(ctx: GatewayContext, remote: readonly Upstream[]): Map<string, Balancer> {
+  const { config, log, metrics } = ctx;
   const services = [...new Set(remote.map(({ service }) => service))];
-  const known = services.map((service) => [service, addressOf(ctx.config, service)] as const);
-  const faults = known
-    .filter(([, url]) => url === undefined)
+  const faults = services
+    .filter((service) => originsOf(config, service) === undefined)
     .map(
-      ([service]) =>
+      (service) =>
         `${service.toUpperCase().replaceAll('-', '_')}_URL is missing: the gateway must know where the ${service} service listens`,
     );
   if (faults.length > 0) throw new ConfigError(faults);
-  return new Map(known.map(([service, url]) => [service, new URL(url ?? '').origin]));
+  const pool = {
+    ...connectionDefaults,
+    connections: CONNECTIONS_MAX,
+    headersTimeout: config.UPSTREAM_TIMEOUT_SECONDS * 1000,
+    bodyTimeout: config.UPSTREAM_TIMEOUT_SECONDS * 1000,
+  };
+  return new Map(
+    services.map((upstream) => {
+      const origins = originsOf(config, upstream) ?? [];
+      return [upstream, new Balancer({ origins, upstream, service: 'gateway', pool, log, metrics })];
+    }),
+  );
 }
 
 async function send(
-  agent: Agent,
-  to: Pick<Dispatcher.RequestOptions, 'origin' | 'headersTimeout' | 'bodyTimeout'>,
+  balancer: Balancer,
+  timeouts: Pick<Dispatcher.RequestOptions, 'headersTimeout' | 'bodyTimeout'>,
   request: FastifyRequest,
   ctx: GatewayContext,
 ): Promise<Dispatcher.ResponseData> {
   const options: Dispatcher.RequestOptions = {
-    ...to,
+    ...timeouts,
     // As it came, never through URL(), which would resolve dot segments: the service reads what the gateway judged.
     path: request.url,
     method: request.method as Dispatcher.HttpMethod,
@@ -150,15 +153,9 @@ async function send(
     body: request.body instanceof Uint8Array || request.body instanceof PassThrough ? request.body : null,
   };
   try {
-    return await agent.request(options);
+    return await balancer.request(options);
   } catch (error) {
-    // A body that was passed on as it came is gone.
-    const again = repeatable.has(request.method) && !(request.body instanceof PassThrough);
-    if (!again || !isLostConnection(error)) throw problemOf(error);
-    // The service closed an idle connection at the moment it was taken.
-    return agent.request(options).catch((again: unknown) => {
-      throw problemOf(again);
-    });
+    throw problemOf(error);
   }
 }
 
@@ -207,10 +204,6 @@ function addVary(reply: FastifyReply, vary: string | string[] | undefined): void
 
 const timeouts: ReadonlySet<string> = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
 const codeOf = (error: unknown) => (error as { code?: string } | null)?.code ?? '';
-
-function isLostConnection(error: unknown): boolean {
-  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(codeOf(error));
-}
 
 function problemOf(error: unknown) {
   return timeouts.has(codeOf(error))

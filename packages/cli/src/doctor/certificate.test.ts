@@ -81,15 +81,16 @@ it('a server without TLS, or none at all, has failed within seconds', async () =
 it('looks at every address that speaks TLS, and at no other', () => {
   const found = tlsAddresses('https://id.example.com', {
     AUTH_URL: 'http://auth:8080',
-    TOKEN_URL: 'https://token:8443',
+    TOKEN_URL: 'https://token:8443,https://token-2:8443',
     RATE_LIMIT_REDIS_URL: 'rediss://:secret@redis',
     NATS_URL: 'tls://n1:4222,tls://n2',
     DATABASE_URL: 'postgres://user:secret@[::1]/db?sslmode=require',
   });
   expect(found.map(({ host, port, begins }) => `${begins} ${host}:${port}`)).toEqual([
     'tls id.example.com:443',
-    'tls token:8443',
     'tls redis:6380',
+    'tls token:8443',
+    'tls token-2:8443',
     'nats n1:4222',
     'nats n2:4222',
     'postgres ::1:5432',

@@ -19,17 +19,17 @@ const DAY_SECONDS = 86_400;
 
 const ports: Readonly<Record<string, number>> = { 'https:': 443, 'rediss:': 6380, 'tls:': 4222 };
 
-/** The TLS addresses among settings; several addresses of NATS are one each. */
+/** The TLS addresses among settings; several addresses of one setting are one each. */
 export function tlsAddresses(
   url: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): TlsAddress[] {
   const named = [
     ['the installation', url],
-    ...['AUTH_URL', 'TOKEN_URL', 'AUDIT_URL', 'NATS_IDENTITY_URL', 'GATEWAY_URL', 'RATE_LIMIT_REDIS_URL'].map(
-      (name) => [name, env[name]],
+    ['RATE_LIMIT_REDIS_URL', env.RATE_LIMIT_REDIS_URL],
+    ...['AUTH_URL', 'TOKEN_URL', 'AUDIT_URL', 'NATS_IDENTITY_URL', 'GATEWAY_URL', 'NATS_URL'].flatMap(
+      (name) => (env[name] ?? '').split(',').map((one) => [name, one.trim()]),
     ),
-    ...(env.NATS_URL ?? '').split(',').map((one) => ['NATS_URL', one.trim()]),
   ] as [string, string | undefined][];
   const found = named.flatMap(([setting, text]) => {
     const at = text !== undefined && URL.canParse(text) ? new URL(text) : undefined;
