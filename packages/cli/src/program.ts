@@ -7,6 +7,7 @@ import { addBackup } from './commands/backup.ts';
 import { addBus } from './commands/bus.ts';
 import { addCluster } from './commands/cluster.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDatabase } from './commands/database.ts';
 import { addDeadLetters } from './commands/dead-letters.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addKeys } from './commands/keys.ts';
@@ -29,6 +30,7 @@ export function createProgram(): Command {
   addProfile(program);
   addDoctor(program);
   addMigrate(program);
+  addDatabase(program);
   addBackup(program);
   addRestore(program);
   addKeys(program);

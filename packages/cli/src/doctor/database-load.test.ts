@@ -33,7 +33,8 @@ describe('locks', () => {
       return found;
     }, 20_000);
     expect(check.finding).toMatch(/^1 session waits for process \d+ \(monthly-report, idle in transaction\)/);
-    await database.query(/select pg_terminate_backend\(\d+\)/.exec(check.remedy ?? '')?.[0] ?? 'select');
+    const pid = /gatehouse database end-session (\d+)/.exec(check.remedy ?? '')?.[1];
+    await database.query('select pg_terminate_backend($1)', [pid]);
     await waiting;
     expect((await look('database.locks')).status).toBe('ok');
     await holder.end().catch(() => {});

@@ -76,7 +76,7 @@ export async function locks(client: Database): Promise<Check[]> {
       { warn: HELD_WARN_SECONDS, fail: HELD_FAIL_SECONDS },
       {
         finding,
-        remedy: `look at it in pg_stat_activity; select pg_terminate_backend(${longest.pid}) ends it and undoes its transaction`,
+        remedy: `gatehouse database end-session ${longest.pid} ends it and undoes its transaction; see what it does before: gatehouse database sessions`,
         details: rows.slice(1).map((one) => `process ${one.pid} (${one.name}) holds up ${one.waiting}`),
       },
     ),
