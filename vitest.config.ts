@@ -12,8 +12,8 @@ const ofEveryProject = {
   exclude: ['**/node_modules/**', '.local/**', '.data/**'],
 } as const;
 
-/** One project for each mode: the same specs, on one process and on one process a service. */
-function e2e(mode: 'one' | 'split') {
+/** One project for each mode: the same specs, on one process, on one a service, and on two a service. */
+function e2e(mode: 'one' | 'split' | 'scaled') {
   return {
     test: {
       ...ofEveryProject,
@@ -38,6 +38,7 @@ export default defineConfig({
             'packages/**/*.test.ts',
             'services/**/*.test.ts',
             'infra/dev/**/*.test.ts',
+            'infra/grafana/**/*.test.ts',
             'infra/deployment/**/*.test.ts',
             'e2e/**/*.test.ts',
           ],
@@ -54,6 +55,7 @@ export default defineConfig({
       },
       e2e('one'),
       e2e('split'),
+      e2e('scaled'),
     ],
   },
 });

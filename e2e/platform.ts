@@ -10,7 +10,7 @@ import {
 } from '@gatehouse/kit/testing';
 import { expect } from 'vitest';
 
-/** The mode of this run of the specs: vitest's projects e2e-one and e2e-split set it. */
+/** The mode of this run of the specs: vitest's projects e2e-one, e2e-split and e2e-scaled set it. */
 export const mode = (process.env.GATEHOUSE_MODE ?? 'one') as InstallationMode;
 
 /** An installation as a spec uses it. */
@@ -35,11 +35,12 @@ export interface PlatformOptions {
 /** Starts an installation for one spec file, in the mode of the run. */
 export async function startPlatform(options: PlatformOptions = {}): Promise<Platform> {
   const database = options.ownPostgres ? undefined : await testDatabase();
+  const pooler = options.pooler ?? process.env.GATEHOUSE_POOLER === 'true';
   const installation = await startInstallation({
     mode,
     databaseUrl: database?.url,
-    redis: options.redis ?? false,
-    pooler: options.pooler ?? process.env.GATEHOUSE_POOLER === 'true',
+    ...(options.redis !== undefined && { redis: options.redis }),
+    ...(pooler && { pooler }),
     natsMonitor: options.natsMonitor ?? false,
     // Everything that may be written, so that the search for secrets at the end sees it.
     env: { LOG_LEVEL: 'debug', ...options.env },

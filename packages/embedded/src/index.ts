@@ -18,6 +18,7 @@ export {
   type InstallationOptions,
   startInstallation,
 } from './installation.ts';
+export type { BusServer } from './installation-nats.ts';
 export {
   commandLineOf,
   isAlive,

@@ -3,10 +3,10 @@ import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type BusFiles, openBusFiles } from './bus-files.ts';
 import { EmbeddedError } from './embedded-error.ts';
-import { findNatsServer, findPgBouncer, findRedisServer, repositoryRoot } from './find-binary.ts';
+import { findPgBouncer, findRedisServer, repositoryRoot } from './find-binary.ts';
 import { temporaryHome } from './home.ts';
+import { type BusServers, busServers } from './installation-nats.ts';
 import { searchedLogs } from './log-search.ts';
-import { startNats } from './nats.ts';
 import { type PoolerLogin, startPgBouncer } from './pgbouncer.ts';
 import { findFreePort } from './port.ts';
 import { type RunningPostgres, startPostgres } from './postgres.ts';
@@ -14,17 +14,20 @@ import { startRedis } from './redis.ts';
 import { type RunningServer, type ServerProcess, startProcess } from './server-process.ts';
 import { makeServiceLogins, pooledSettings } from './service-logins.ts';
 
-/** All services in one process, or one process a service behind the gateway. */
-export type InstallationMode = 'one' | 'split';
+/**
+ * All services in one process; one process a service behind the gateway; or two processes of each, on three routed
+ * nats-servers with three replicas of each stream, a Redis, and a pooler before Postgres where there is one.
+ */
+export type InstallationMode = 'one' | 'split' | 'scaled';
 
 /** What an installation for tests and benchmarks is made of. */
 export interface InstallationOptions {
   readonly mode: InstallationMode;
   /** A Postgres database to use; without it the installation has a Postgres of its own, with the disk's waits. */
   readonly databaseUrl?: string | undefined;
-  /** Whether a Redis shares the rate limits. */
+  /** Whether a Redis shares the rate limits; always in mode 'scaled', unless false. */
   readonly redis?: boolean;
-  /** Whether the services reach Postgres through PgBouncer in transaction mode, each with its own login. */
+  /** Whether the services reach Postgres through PgBouncer in transaction mode, each with its own login; in mode 'scaled' where it is to be had, unless false. */
   readonly pooler?: boolean;
   /** Settings of that PgBouncer in place of those of infra/postgres/pgbouncer.ini. */
   readonly poolerSettings?: Readonly<Record<string, string>>;
@@ -45,34 +48,28 @@ export interface InstallationOptions {
 /** A whole installation of real processes. */
 export interface Installation {
   readonly mode: InstallationMode;
-  /** The public address. */
+  /** The public address; of several gateways the first one's. */
   readonly url: string;
+  /** Of every gateway. */
+  readonly gateways: readonly string[];
   /** The owner's, straight to Postgres. */
   readonly databaseUrl: string;
   /** Settings that every service process was given. */
   readonly env: Readonly<Record<string, string>>;
   readonly admin: { readonly email: string; readonly password: string };
-  /** Process names: `all-in-one`, or one a service. */
+  /** `all-in-one`, or the names of the services. */
   readonly services: readonly string[];
-  /** Own address of a service process; in one process all share one. */
+  /** The processes: the same, or in mode 'scaled' two a service, `token-1` and `token-2`. */
+  readonly instances: readonly string[];
+  /** Own address of a process; of a service with several the first one's. In one process all share one. */
   urlOf(service: string): string;
-  /** SIGKILL, as a power cut; resolves when it is gone. */
+  /** SIGKILL, as a power cut; resolves when it is gone. A service's name means all of its instances, here and below. */
   killService(service: string): Promise<void>;
   /** Orderly end. */
   stopService(service: string): Promise<void>;
   /** Starts a service that was killed or stopped, on its port; resolves when it is ready. */
   startService(service: string): Promise<void>;
-  readonly nats: {
-    stop(): Promise<void>;
-    kill(): Promise<void>;
-    start(): Promise<void>;
-    /** In operator mode: who connects needs credentials. */
-    readonly url: string;
-    /** The credentials file of one process. */
-    credsOf(service: string): string;
-    /** Only with `natsMonitor`. */
-    readonly monitorUrl: string;
-  };
+  readonly nats: BusServers;
   /** Only with a Postgres of its own. */
   readonly postgres: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
   /** Only with `pooler`. */
@@ -98,39 +95,50 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   const parts = new Parts(home.path, secret(), options);
   await parts.start();
   const admin = { email: 'admin@example.com', password: `Admin-${secret()}` };
-  const names: readonly string[] = options.mode === 'one' ? ['all-in-one'] : serviceNames;
+  const services: readonly string[] = options.mode === 'one' ? ['all-in-one'] : serviceNames;
+  const instances = services.flatMap((service) =>
+    (options.mode === 'scaled' ? [`${service}-1`, `${service}-2`] : [service]).map((name) => ({
+      name,
+      service,
+    })),
+  );
   const ports = new Map<string, number>();
-  for (const name of names) ports.set(name, await findFreePort());
-  const urlOf = (name: string) => `http://127.0.0.1:${ports.get(ports.has(name) ? name : 'all-in-one')}`;
-  const env = settingsFor(options, parts, admin, urlOf);
+  for (const { name } of instances) ports.set(name, await findFreePort());
+  const of = (name: string) => instances.filter((one) => one.name === name || one.service === name);
+  const urlsOf = (name: string) => of(name).map((one) => `http://127.0.0.1:${ports.get(one.name)}`);
+  const env = settingsFor(options, parts, admin, urlsOf);
   const search = options.searchLogs === false ? undefined : searchedLogs(home.path, env, options.otherLog);
   const processes = new Map<string, ServerProcess>();
-
-  const startService = async (name: string) => {
-    processes.set(
-      name,
-      await startServiceProcess(name, { home: home.path, port: ports.get(name) ?? 0, env }),
-    );
+  const each = async (name: string, work: (one: { name: string; service: string }) => unknown) => {
+    await Promise.all(of(name).map(work));
   };
+  const startService = (name: string) =>
+    each(name, async (one) => {
+      const about = { home: home.path, port: ports.get(one.name) ?? 0, env };
+      processes.set(one.name, await startServiceProcess(one, about));
+    });
   // Token first: auth's first administrator and everybody's keys come through it.
-  await Promise.all(names.map(startService));
+  await Promise.all(services.map(startService));
 
+  const gateways = urlsOf(options.mode === 'one' ? 'all-in-one' : 'gateway');
   return {
     mode: options.mode,
-    url: urlOf(options.mode === 'one' ? 'all-in-one' : 'gateway'),
+    url: gateways[0] ?? '',
+    gateways,
     databaseUrl: parts.databaseUrl,
     env,
     admin,
-    services: names,
-    urlOf,
-    killService: async (name) => processes.get(name)?.kill(),
-    stopService: async (name) => processes.get(name)?.stop(),
+    services,
+    instances: instances.map(({ name }) => name),
+    urlOf: (name) => urlsOf(name)[0] ?? urlsOf('all-in-one')[0] ?? '',
+    killService: (name) => each(name, (one) => processes.get(one.name)?.kill()),
+    stopService: (name) => each(name, (one) => processes.get(one.name)?.stop()),
     startService,
     nats: parts.nats,
     postgres: parts.postgres,
     pooler: parts.pooler,
     redis: parts.redis,
-    logs: () => names.map((name) => readFileSync(join(home.path, `${name}.log`), 'utf8')).join('\n'),
+    logs: () => instances.map(({ name }) => readFileSync(join(home.path, `${name}.log`), 'utf8')).join('\n'),
     async close() {
       await Promise.all([...processes.values()].map((one) => one.stop()));
       await parts.close();
@@ -147,17 +155,18 @@ function settingsFor(
   options: InstallationOptions,
   parts: Parts,
   admin: Installation['admin'],
-  urlOf: (name: string) => string,
+  urlsOf: (name: string) => readonly string[],
 ): Record<string, string> {
   return {
     NODE_ENV: 'test',
     HOST: '127.0.0.1',
     LOG_LEVEL: 'info',
     ...parts.databaseSettings,
-    NATS_URL: parts.nats.url,
+    NATS_URL: parts.nats.urls,
+    NATS_STREAM_REPLICAS: String(parts.nats.servers.length),
     NATS_CREDS: parts.bus.credsFolder,
     NATS_BUS_BUNDLE: parts.bus.bundleFile,
-    ...(options.redis ? { RATE_LIMIT_REDIS_URL: parts.redis.url } : {}),
+    ...(parts.hasRedis ? { RATE_LIMIT_REDIS_URL: parts.redis.url } : {}),
     GATEHOUSE_SECRET: randomBytes(32).toString('base64url'),
     ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64url')}`,
     ENCRYPTION_CURRENT_KEY_ID: 'k1',
@@ -169,28 +178,28 @@ function settingsFor(
     RATE_LIMIT_ENABLED: 'false',
     // Nobody is there to take over.
     DRAIN_SECONDS: '0',
-    ...(options.mode === 'split'
-      ? {
-          GATEWAY_URL: urlOf('gateway'),
-          AUTH_URL: urlOf('auth'),
-          TOKEN_URL: urlOf('token'),
-          AUDIT_URL: urlOf('audit'),
-          NATS_IDENTITY_URL: urlOf('nats-identity'),
-        }
-      : {}),
+    ...(options.mode === 'one'
+      ? {}
+      : {
+          GATEWAY_URL: urlsOf('gateway').join(','),
+          AUTH_URL: urlsOf('auth').join(','),
+          TOKEN_URL: urlsOf('token').join(','),
+          AUDIT_URL: urlsOf('audit').join(','),
+          NATS_IDENTITY_URL: urlsOf('nats-identity').join(','),
+        }),
     ...options.env,
   };
 }
 
 async function startServiceProcess(
-  name: string,
+  { name, service }: { name: string; service: string },
   about: { home: string; port: number; env: Record<string, string> },
 ): Promise<ServerProcess> {
   const live = `http://127.0.0.1:${about.port}/health/ready`;
   return startProcess({
     name,
     binary: process.execPath,
-    args: [join(repositoryRoot, 'services', name, 'src/main.ts')],
+    args: [join(repositoryRoot, 'services', service, 'src/main.ts')],
     env: {
       PATH: process.env.PATH,
       HOME: about.home,
@@ -213,11 +222,10 @@ class Parts {
   readonly #password: string;
   readonly #options: InstallationOptions;
   #postgres: RunningPostgres | undefined;
-  #nats: RunningServer | undefined;
+  #nats: BusServers | undefined;
   #redis: RunningServer | undefined;
   #pooler: RunningServer | undefined;
   #logins: PoolerLogin[] = [];
-  #monitorPort = 0;
   readonly bus: BusFiles;
 
   constructor(home: string, password: string, options: InstallationOptions) {
@@ -229,12 +237,28 @@ class Parts {
   }
 
   async start(): Promise<void> {
+    const scaled = this.#options.mode === 'scaled';
+    const {
+      databaseUrl,
+      natsMonitor: monitor = false,
+      pooler = scaled && findPgBouncer() !== undefined,
+    } = this.#options;
+    this.#nats = await busServers({ home: this.#home, bus: this.bus, count: scaled ? 3 : 1, monitor });
     await Promise.all([
-      this.#options.databaseUrl === undefined ? this.postgres.start() : undefined,
+      databaseUrl === undefined ? this.postgres.start() : undefined,
       this.nats.start(),
-      this.#options.redis ? this.redis.start() : undefined,
+      this.hasRedis ? this.redis.start() : undefined,
     ]);
-    if (this.#options.pooler) await this.pooler.start();
+    if (pooler) await this.pooler.start();
+  }
+
+  get hasRedis(): boolean {
+    return this.#options.redis ?? this.#options.mode === 'scaled';
+  }
+
+  get nats(): BusServers {
+    if (this.#nats === undefined) throw new Error('the bus was not started');
+    return this.#nats;
   }
 
   get databaseUrl(): string {
@@ -279,34 +303,6 @@ class Parts {
     stop: async () => this.#postgres?.stop(),
     kill: async () => this.#postgres?.kill(),
   };
-
-  readonly nats = this.#natsPart();
-
-  #natsPart(): Installation['nats'] {
-    const url = () => this.#nats?.url ?? '';
-    const monitorPort = () => this.#monitorPort;
-    return {
-      start: async () => {
-        if (this.#options.natsMonitor) this.#monitorPort ||= await findFreePort();
-        const monitor = this.#monitorPort === 0 ? '' : `http: "127.0.0.1:${this.#monitorPort}"\n`;
-        this.#nats = await startNats({
-          home: join(this.#home, 'nats'),
-          config: monitor + this.bus.config,
-          binary: findNatsServer().path,
-          ...(this.#nats && { port: this.#nats.port }),
-        });
-      },
-      stop: async () => this.#nats?.stop(),
-      kill: async () => this.#nats?.kill(),
-      credsOf: (service) => join(this.bus.credsFolder, `${service}.creds`),
-      get url() {
-        return url();
-      },
-      get monitorUrl() {
-        return `http://127.0.0.1:${monitorPort()}`;
-      },
-    };
-  }
 
   readonly redis = this.#redisPart();
 
