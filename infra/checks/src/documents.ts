@@ -1,3 +1,4 @@
+import { dashboardFiles } from '@gatehouse/grafana';
 import { configPage } from './document-config.ts';
 import { eventsPage } from './document-events.ts';
 import { metricsPage } from './document-metrics.ts';
@@ -5,7 +6,7 @@ import { permissionsPage } from './document-permissions.ts';
 import { problemsPage } from './document-problems.ts';
 import { routesPage } from './document-routes.ts';
 
-/** A page of docs/ that is made from the code. */
+/** A page of docs/, or a dashboard, that is made from the code. */
 export interface Document {
   readonly path: string;
   readonly text: () => string;
@@ -19,4 +20,5 @@ export const documents: readonly Document[] = [
   { path: 'docs/permissions.md', text: permissionsPage },
   { path: 'docs/problems.md', text: problemsPage },
   { path: 'docs/routes.md', text: routesPage },
+  ...dashboardFiles,
 ];

@@ -18,10 +18,12 @@ const floors: Readonly<Record<string, number>> = {
   '@gatehouse/token': 3,
   '@gatehouse/nats-identity': 3,
   '@gatehouse/audit': 3,
+  '@gatehouse/grafana': 3,
   '@gatehouse/all-in-one': 4,
   '@gatehouse/cli': 4,
   '@gatehouse/dev': 5,
   '@gatehouse/checks': 5,
+  '@gatehouse/deployment': 5,
   '@gatehouse/e2e': 5,
 };
 
@@ -46,6 +48,8 @@ function packageFolders(): string[] {
     join(root, 'e2e'),
     join(root, 'infra/dev'),
     join(root, 'infra/checks'),
+    join(root, 'infra/grafana'),
+    join(root, 'infra/deployment'),
   ];
 }
 
