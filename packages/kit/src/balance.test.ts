@@ -72,7 +72,7 @@ describe('requests to several instances', () => {
     };
     const readyOf = async ({ origin }: Backend) => {
       const { values } = await metrics.upstreamReady.get();
-      return values.find(({ labels }) => labels.instance === origin)?.value;
+      return values.find(({ labels }) => labels.target === origin)?.value;
     };
     const retries = async () => {
       const { values } = await metrics.upstreamRetries.get();

@@ -1,4 +1,5 @@
-import { Dispatcher, type Pool } from 'undici';
+import { buildConnector, Dispatcher, type Pool } from 'undici';
+import { noteCertificate, notingConnector } from './certificates.ts';
 import { Instance, type Standing, standings } from './instance.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -59,15 +60,19 @@ export class Balancer extends Dispatcher {
   constructor({ origins, upstream, service, pool, log, metrics }: BalancerOptions) {
     super();
     const onStanding = ({ origin, standing }: Instance) => {
-      metrics.upstreamReady.set({ service, upstream, instance: origin }, standing === 'ready' ? 1 : 0);
+      metrics.upstreamReady.set({ service, upstream, target: origin }, standing === 'ready' ? 1 : 0);
       log.info({ upstream, instance: origin, standing }, 'instance of a service stands differently');
     };
-    this.#instances = origins.map((origin) => new Instance(origin, { pool, onStanding }));
+    const note = noteCertificate(metrics, { service, dep: 'peer' });
+    const connect = notingConnector(buildConnector(connectionDefaults.connect), note);
+    this.#instances = origins.map(
+      (origin) => new Instance(origin, { pool: { ...pool, connect }, onStanding }),
+    );
     this.#moved = (reason) => metrics.upstreamRetries.inc({ service, upstream, reason });
     // The only one is not asked: there is no other to turn to.
     if (origins.length === 1) return;
     for (const instance of this.#instances) {
-      metrics.upstreamReady.set({ service, upstream, instance: instance.origin }, 1);
+      metrics.upstreamReady.set({ service, upstream, target: instance.origin }, 1);
       instance.watch();
     }
   }

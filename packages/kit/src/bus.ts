@@ -3,6 +3,7 @@ import { busInboxPrefix } from '@gatehouse/nats-claims';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { type ConnectionOptions, connect, type NatsConnection } from '@nats-io/transport-node';
 import { type BusLogin, credsLogin, urlLogin } from './bus-login.ts';
+import { LOOK_AGAIN_MS, type NoteCertificate, noteSocket } from './certificates.ts';
 import type { Log } from './log.ts';
 import {
   API_TIMEOUT_MS,
@@ -62,6 +63,8 @@ export interface BusOptions extends Partial<StreamOptions> {
   readonly log: Log;
   /** Hears of every change; `reason` never holds credentials. */
   readonly onState?: (up: boolean, reason?: string) => void;
+  /** Hears of the certificate that the server shows, if it speaks TLS. */
+  readonly onCertificate?: NoteCertificate;
 }
 
 const CONNECT_TIMEOUT_MS = 2_000;
@@ -88,6 +91,7 @@ class Connected implements Bus {
   #incarnations: Incarnations = {};
   #up = false;
   #complained = false;
+  #looksAgain: NodeJS.Timeout | undefined;
   // Each loss of the connection or the streams begins a new round; what an older round finds out no longer counts.
   #round = 0;
 
@@ -147,6 +151,7 @@ class Connected implements Bus {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    clearInterval(this.#looksAgain);
     const nc = this.#connection;
     if (nc !== undefined && !nc.isClosed()) {
       const drained = this.#up ? nc.drain().catch(() => {}) : Promise.resolve();
@@ -165,6 +170,7 @@ class Connected implements Bus {
         this.#connection = nc;
         attempt = 0;
         if (this.#closing.signal.aborted) break;
+        this.#noteCertificate(nc);
         void this.#watch(nc);
         void this.#settle(nc);
         await nc.closed();
@@ -180,9 +186,29 @@ class Connected implements Bus {
   async #watch(nc: NatsConnection): Promise<void> {
     for await (const status of nc.status()) {
       if (status.type === 'disconnect') this.#goDown('disconnected');
-      else if (status.type === 'reconnect') void this.#settle(nc);
-      else if (status.type === 'error')
+      else if (status.type === 'reconnect') {
+        this.#noteCertificate(nc);
+        void this.#settle(nc);
+      } else if (status.type === 'error')
         this.#options.log.warn({ err: status.error }, 'nats reported an error');
+    }
+  }
+
+  #noteCertificate(nc: NatsConnection): void {
+    const { onCertificate } = this.#options;
+    if (onCertificate === undefined || !noteNatsCertificate(nc, onCertificate)) return;
+    this.#looksAgain ??= setInterval(() => void this.#lookAgain(onCertificate), LOOK_AGAIN_MS).unref();
+  }
+
+  /** By a connection that lives for the handshake only. One that fails says nothing that the other would not say. */
+  async #lookAgain(note: NoteCertificate): Promise<void> {
+    const options = { ...connectionOptions(this.#options, this.#login), reconnect: false };
+    try {
+      const nc = await connect({ ...options, name: `${options.name}-certificate` });
+      noteNatsCertificate(nc, note);
+      await nc.close();
+    } catch (err) {
+      this.#options.log.debug({ err }, 'the certificate of nats cannot be looked at');
     }
   }
 
@@ -235,6 +261,12 @@ class Connected implements Bus {
     const { signal } = this.#closing;
     await delay(backoff(attempt), undefined, { signal, ref: false }).catch(() => {});
   }
+}
+
+/** Notes what the server of a connection has shown; whether it spoke TLS. The library has the socket, not its types. */
+export function noteNatsCertificate(nc: NatsConnection, note: NoteCertificate): boolean {
+  const { protocol } = nc as { protocol?: { transport?: { socket?: unknown } } };
+  return noteSocket(note, nc.getServer(), protocol?.transport?.socket);
 }
 
 // Half of it by chance, so that a fleet does not come back in step.

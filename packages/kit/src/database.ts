@@ -1,6 +1,7 @@
 import { connect, type SchemaName } from '@gatehouse/schema';
 import type { Kysely } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
+import { noteCertificate, noteSocket } from './certificates.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import type { ServiceName } from './service.ts';
@@ -42,7 +43,12 @@ export function openDatabase(service: ServiceName, config: BaseConfig, log: Log,
     namedStatements: config.DATABASE_PREPARED_STATEMENTS,
     onPoolError: (err: Error) => log.warn({ err }, 'database connection lost'),
   });
-  opened.pool.on('connect', (client) => timeQueries(client, service, metrics));
+  const note = noteCertificate(metrics, { service, dep: 'db' });
+  opened.pool.on('connect', (client) => {
+    timeQueries(client, service, metrics);
+    const { host, connection } = client as unknown as ConnectedClient;
+    noteSocket(note, host, connection.stream);
+  });
   return opened;
 }
 
@@ -63,6 +69,12 @@ export function databaseFaults(config: BaseConfig, services: readonly ServiceNam
       `DATABASE_POOLER=transaction needs a login for each service of the process: set ${lacking.join(', ')}`,
     );
   return faults;
+}
+
+/** What `pg` has and its types do not. */
+interface ConnectedClient {
+  readonly host: string;
+  readonly connection: { readonly stream: unknown };
 }
 
 type Query = (...args: unknown[]) => unknown;

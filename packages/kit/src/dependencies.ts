@@ -1,3 +1,4 @@
+import { forgetCertificates } from './certificates.ts';
 import type { Database } from './database.ts';
 import { probeBus, probeDatabase } from './health.ts';
 import type { RunningJob } from './job.ts';
@@ -9,6 +10,7 @@ export function watchDependencies(members: readonly { ctx: Context; database: Da
   let stopped = false;
   const look = async () => {
     await Promise.all(members.map(observe));
+    for (const { ctx } of members) forgetCertificates(ctx.metrics);
     if (!stopped) timer = setTimeout(look, 5000).unref();
   };
   void look();

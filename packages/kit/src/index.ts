@@ -1,6 +1,8 @@
 export { type AdminCall, administeredBy } from './administered-by.ts';
 export { changedKeys } from './announce-keys.ts';
 export { Balancer, connectionDefaults } from './balance.ts';
+export { noteNatsCertificate } from './bus.ts';
+export { noteCertificate } from './certificates.ts';
 export { addressKey, addressKeysOf, cidrMatcher } from './client-address.ts';
 export * as setting from './config.ts';
 export { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
@@ -20,7 +22,7 @@ export {
   sealedKeyId,
 } from './keyring.ts';
 export { page, pageOf, pageQuery, readPage, Time, Uuid } from './list.ts';
-export { createLog, describeError, type Log } from './log.ts';
+export { createLog, describeError, type Log, tracedLog } from './log.ts';
 export { main } from './main.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export { openApiPaths, problemsOf } from './openapi.ts';

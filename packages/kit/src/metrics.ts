@@ -52,7 +52,7 @@ function processMetrics({ counter, gauge }: ReturnType<typeof makers>) {
     upstreamReady: gauge(
       'upstream_instance_ready',
       '1 while an instance of a service, of several that are named, says that it is ready.',
-      ['service', 'upstream', 'instance'],
+      ['service', 'upstream', 'target'],
     ),
     upstreamRetries: counter(
       'upstream_retries_total',

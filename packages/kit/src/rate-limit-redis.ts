@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createClient, defineScript } from 'redis';
+import { LOOK_AGAIN_MS, type NoteCertificate, notingIdentity } from './certificates.ts';
 import type { RateLimitEpisode } from './rate-limit-store.ts';
 
 /** What Redis knows of a subject. */
@@ -105,11 +106,13 @@ export function connectRateLimitRedis(options: {
   probeKey: string;
   deadlineMs: number;
   onEpisode: OnEpisode;
+  onCertificate?: NoteCertificate | undefined;
 }): RateLimitRedis {
-  const connection = createConnection(options.url, {
+  const connection = createConnection(options, {
     onReady: () => void probe(),
     onError: (error) => lose(error),
   });
+  const looksAgain = setInterval(() => void connection.shakeHands(), LOOK_AGAIN_MS).unref();
   const state = createState(options.onEpisode);
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -167,6 +170,7 @@ export function connectRateLimitRedis(options: {
     async close() {
       closed = true;
       clearTimeout(timer);
+      clearInterval(looksAgain);
       connection.close();
     },
   };
@@ -208,12 +212,15 @@ function createState(onEpisode: OnEpisode) {
 }
 
 /** The client in use, replaced when it has been silent too long. */
-function createConnection(url: string, on: { onReady: () => void; onError: (error: Error) => void }) {
+function createConnection(
+  { url, onCertificate }: { readonly url: string; readonly onCertificate?: NoteCertificate | undefined },
+  on: { onReady: () => void; onError: (error: Error) => void },
+) {
   let client = open();
   let heardAt = performance.now();
 
   function open(): Client {
-    const opened = openClient(url);
+    const opened = openClient(url, onCertificate);
     opened.on('error', (error: Error) => {
       if (opened === client) on.onError(error);
     });
@@ -228,6 +235,15 @@ function createConnection(url: string, on: { onReady: () => void; onError: (erro
   return {
     get client() {
       return client;
+    },
+    /** Of a connection that lives for it only: the other one was shown a certificate once. Nothing without TLS. */
+    async shakeHands(): Promise<void> {
+      if (onCertificate === undefined || !url.startsWith('rediss:')) return;
+      const once = client.duplicate();
+      // What is wrong with the server the connection in use finds out.
+      once.on('error', () => once.destroy());
+      await once.connect().catch(() => undefined);
+      if (once.isOpen) once.destroy();
     },
     heard(): void {
       heardAt = performance.now();
@@ -246,7 +262,7 @@ function createConnection(url: string, on: { onReady: () => void; onError: (erro
 
 type Client = ReturnType<typeof openClient>;
 
-function openClient(url: string) {
+function openClient(url: string, onCertificate?: NoteCertificate) {
   if (!URL.canParse(url) || !/^rediss?:$/.test(new URL(url).protocol)) {
     throw new Error('RATE_LIMIT_REDIS_URL is not a redis:// or rediss:// URL');
   }
@@ -260,6 +276,8 @@ function openClient(url: string) {
       reset: script(RESET, () => true),
     },
     socket: {
+      // Reaches tls.connect(), which the types of a URL's client do not know.
+      ...(onCertificate && { checkServerIdentity: notingIdentity(onCertificate) }),
       connectTimeout: 1000,
       reconnectStrategy: (retries) => Math.min(50 * 2 ** Math.min(retries, 10), RECONNECT_MS_MAX),
     },

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { NoteCertificate } from './certificates.ts';
 import { connectRateLimitRedis, type RateLimitRedis } from './rate-limit-redis.ts';
 
 /** Attempts counted in the present window. */
@@ -23,6 +24,8 @@ export interface RateLimitStoreOptions {
   readonly memoryEntriesMax?: number;
   /** Redis was lost, or is back: once an episode, for one log line and one event. */
   readonly onEpisode?: (kind: 'lost' | 'recovered', detail: RateLimitEpisode) => void;
+  /** Hears of the certificate of a `rediss://` Redis. */
+  readonly onCertificate?: NoteCertificate;
 }
 
 export interface RateLimitEpisode {
@@ -76,6 +79,7 @@ export function createRateLimitStore(options: RateLimitStoreOptions): RateLimitS
         probeKey: `${prefix}probe`,
         deadlineMs: options.deadlineMs ?? 100,
         onEpisode: options.onEpisode,
+        onCertificate: options.onCertificate,
       })
     : undefined;
 

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import { createKeyAnnouncer } from './announce-keys.ts';
 import { type Bus, connectBus } from './bus.ts';
 import { credsFile } from './bus-login.ts';
+import { noteCertificate } from './certificates.ts';
 import { ConfigError, type ConfigOf, readConfig, type Settings } from './config.ts';
 import { CONFIG_FILE_DEFAULT, withConfigFile } from './config-file.ts';
 import { confirmRecorded } from './confirm.ts';
@@ -228,6 +229,7 @@ function openProcess(
     // A login that all share may make them from anywhere; credentials of a service may when it is one of these.
     managesStreams: config.NATS_CREDS === undefined || names.some((one) => managesBusStreams(one)),
     log,
+    onCertificate: noteCertificate(metrics, { service: name, dep: 'nats' }),
     replicas: config.NATS_STREAM_REPLICAS,
     revocationsMaxAgeSeconds: revocationsMaxAgeSeconds(config),
   });

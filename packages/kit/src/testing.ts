@@ -15,6 +15,8 @@ import { createLog, type Log } from './log.ts';
 import { type Running, run } from './run.ts';
 import type { Service } from './service.ts';
 
+export { certificateUntil } from './certificate-testing.ts';
+
 /** Tries until `check` stops throwing (and, if it returns a boolean, says true) or the deadline passes. */
 export async function eventually<T>(check: () => Promise<T> | T, deadlineMs = 10_000): Promise<T> {
   const until = performance.now() + deadlineMs;

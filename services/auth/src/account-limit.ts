@@ -1,4 +1,10 @@
-import { append, createLimiter, createRateLimitStore, type RateVerdict } from '@gatehouse/kit';
+import {
+  append,
+  createLimiter,
+  createRateLimitStore,
+  noteCertificate,
+  type RateVerdict,
+} from '@gatehouse/kit';
 import type { AuthBase, AuthTransaction } from './context.ts';
 import { actingOf, type Identity } from './identity.ts';
 import type { Attempted } from './lockout.ts';
@@ -18,11 +24,17 @@ export interface AccountLimit {
 /** Accounts whose refusals are told apart; beyond them the event of the window is left out, the single ones are not. */
 const TOLD_MAX = 10_000;
 
-export function openAccountLimit({ config, secrets, log }: AuthBase): AccountLimit {
+export function openAccountLimit({ config, secrets, log, metrics }: AuthBase): AccountLimit {
+  const labels = { service: 'auth', dep: 'redis' } as const;
+  if (config.RATE_LIMIT_REDIS_URL !== undefined) metrics.dependencyUp.set(labels, 1);
   const store = createRateLimitStore({
     redisUrl: config.RATE_LIMIT_REDIS_URL,
     hashKey: secrets.key('rate-limit'),
-    onEpisode: (kind, detail) => log.warn({ kind, ...detail }, 'rate limit store'),
+    onEpisode: (kind, detail) => {
+      metrics.dependencyUp.set(labels, kind === 'lost' ? 0 : 1);
+      log.warn({ kind, ...detail }, 'rate limit store');
+    },
+    onCertificate: noteCertificate(metrics, labels),
   });
   const limiter = createLimiter({
     store,

@@ -1,4 +1,4 @@
-import { createRateLimitStore, defineService, Problem } from '@gatehouse/kit';
+import { createRateLimitStore, defineService, noteCertificate, Problem } from '@gatehouse/kit';
 import type { FastifyInstance } from 'fastify';
 import type { GatewayBase, GatewayOwn } from './context.ts';
 import { useCors } from './cors.ts';
@@ -62,6 +62,7 @@ function openLimitStore(ctx: GatewayBase, limitEvents: GatewayOwn['limitEvents']
   return createRateLimitStore({
     redisUrl,
     hashKey: secrets.key('rate-limit'),
+    onCertificate: noteCertificate(metrics, { service: 'gateway', dep: 'redis' }),
     onEpisode: (state, { reason, seconds }) => {
       metrics.dependencyUp.set(labels, state === 'lost' ? 0 : 1);
       if (state === 'lost') log.warn({ reason }, 'rate limit store lost, counting in memory');

@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:https';
 import { type AddressInfo, createServer as createPlainServer, type Server as PlainServer } from 'node:net';
 import { getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls';
+import { certificateUntil } from '@gatehouse/kit/testing';
 import { afterEach, expect, it } from 'vitest';
 import { examineCertificate, type TlsAddress, tlsAddresses } from './certificate.ts';
-import { certificateUntil } from './certificate-testing.ts';
 
 const trusted = getCACertificates('default');
 const closing: (Server | PlainServer)[] = [];

@@ -1,3 +1,4 @@
+import { noteCertificate, noteNatsCertificate } from '@gatehouse/kit';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/nats-core';
 import { PermissionViolationError } from '@nats-io/nats-core';
 import type { NatsIdentityBase } from '../context.ts';
@@ -135,6 +136,7 @@ class Client implements SystemClient {
     // One subscription for all questions: one each would cost every server of the cluster an interest and its end.
     this.#inbox = nc.subscribe(`${login.inboxPrefix}.*`, { callback: (_error, msg) => this.#heard(msg) });
     this.#renewal = setInterval(() => void this.#renew(), RENEWAL_CHECK_MS).unref();
+    this.#noteCertificate();
     void this.#watch();
   }
 
@@ -222,10 +224,18 @@ class Client implements SystemClient {
         this.#fail(() => new ClusterUnreachable('the connection to the cluster is lost'));
         // The reason may be that the login ended or that its signer was taken away.
         if (this.#login.renewable) void this.#renewNow();
-      } else if (status.type === 'reconnect') this.#connected = true;
-      else if (status.type === 'error' && status.error instanceof PermissionViolationError)
+      } else if (status.type === 'reconnect') {
+        this.#connected = true;
+        this.#noteCertificate();
+      } else if (status.type === 'error' && status.error instanceof PermissionViolationError)
         this.#refused(status.error);
     }
+  }
+
+  // A login lives for an hour: with it the connection is made anew, and the certificate is seen again.
+  #noteCertificate(): void {
+    const { metrics } = this.#ctx;
+    noteNatsCertificate(this.nc, noteCertificate(metrics, { service: 'nats-identity', dep: 'cluster' }));
   }
 
   /** A server says which subject it refused, not which question: all questions on it are. */
