@@ -38,6 +38,7 @@ async function requireSessions({ service, database }: Prepared, config: BaseConf
     service: schemaOf[service.name],
     pooled: config.DATABASE_POOLER === 'transaction',
     namedStatements: config.DATABASE_PREPARED_STATEMENTS,
+    otherLogin: !config.DATABASE_SET_ROLE,
   });
   for (const { fatal, text } of faults) {
     if (fatal) throw new Error(text);

@@ -13,6 +13,8 @@ export interface SessionExpectation {
   readonly service: SchemaName;
   readonly pooled: boolean;
   readonly namedStatements: boolean;
+  /** The login has the service's rights under another name. */
+  readonly otherLogin?: boolean;
 }
 
 const RECONNECT =
@@ -38,27 +40,29 @@ const unannounced: SessionFault = {
 
 const checkSettings = async (
   pool: Pool,
-  { service, pooled }: SessionExpectation,
+  { service, pooled, otherLogin }: SessionExpectation,
 ): Promise<SessionFault[]> => {
   const wanted = sessionSettings(service);
+  const role = roleOf(service);
   const { rows } = await pool.query<{ login: string; name: string; same: boolean }>(
     `select current_user as login, name, lower(current_setting(name)) = lower(value) as same
      from unnest($1::text[], $2::text[]) as wanted(name, value)`,
     [Object.keys(wanted), Object.values(wanted)],
   );
   const wrong = rows.filter(({ same }) => !same).map(({ name }) => name);
-  if (wrong.length === 0) return [];
   const login = rows[0]?.login ?? '';
-  const fatal = wrong.includes('search_path');
-  const what = `sessions of ${service} (login ${login}) have another ${wrong.join(', ')} than they need`;
+  if (login !== role && !otherLogin) wrong.unshift('role');
+  if (wrong.length === 0) return [];
+  const fatal = wrong.includes('search_path') || wrong.includes('role');
+  const what = `sessions of ${service} (as ${login}) have another ${wrong.join(', ')} than they need`;
   if (!pooled) {
     const text = `${what}: something between here and Postgres drops the start-up options. If it is a pooler, set DATABASE_POOLER=transaction`;
     return [{ fatal, text }];
   }
   const remedy =
-    login === roleOf(service)
+    login === role || otherLogin
       ? `run "gatehouse migrate up" with the owner's login or infra/postgres/roles.sql as an administrator, ${RECONNECT}`
-      : `behind a pooler the login must be ${roleOf(service)}, see infra/postgres/roles.sql`;
+      : `behind a pooler the login must be ${role}, see infra/postgres/roles.sql`;
   return [{ fatal, text: `${what}: ${remedy}` }];
 };
 

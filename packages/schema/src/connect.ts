@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { splitDatabaseUrl } from './database-url.ts';
+import { dropNames, renewNames, wrapQuery } from './named-statements.ts';
 import { roleOf, type SchemaName } from './service-name.ts';
 import { STATEMENT_TIMEOUT_MS, sessionSettings } from './session-settings.ts';
 
@@ -72,7 +73,7 @@ export const connect = <DB>(options: ConnectOptions): Connection<DB> => {
     types: { getTypeParser },
   });
   watch(pool, options.onPoolError ?? (() => {}));
-  if (options.namedStatements === false) pool.on('connect', dropNames);
+  pool.on('connect', options.namedStatements === false ? dropNames : renewNames());
 
   const db = new Kysely<DB>({ dialect: new PostgresDialect({ pool }) });
   let closing: Promise<void> | undefined;
@@ -107,16 +108,6 @@ const startUpOf = (options: ConnectOptions): { url: string; options: string } =>
   return { url, options: settings.filter((setting) => setting !== '').join(' ') };
 };
 
-/** A statement without a name is parsed and planned each time, and leaves nothing on the connection. */
-const dropNames = (client: pg.PoolClient): void => {
-  const query = client.query.bind(client) as (...parameters: unknown[]) => unknown;
-  const unnamed = (first: unknown, ...rest: unknown[]): unknown =>
-    typeof first === 'object' && first !== null && 'name' in first && 'text' in first
-      ? query({ ...first, name: undefined }, ...rest)
-      : query(first, ...rest);
-  Object.defineProperty(client, 'query', { value: unnamed, configurable: true, writable: true });
-};
-
 /** Without listeners, a connection that Postgres closes would end the process: 'error' on an EventEmitter throws. */
 const watch = (pool: pg.Pool, onError: (error: Error) => void): void => {
   pool.on('error', onError);
@@ -133,9 +124,8 @@ const watch = (pool: pg.Pool, onError: (error: Error) => void): void => {
  * if it were sound: every later query on it would wait in vain, until the kernel gives up. An ended client is not
  * taken back. (pool.query needs none of this: it discards a connection with its first error.)
  */
-const endWhenUnanswered = (client: pg.PoolClient): void => {
-  const query = client.query.bind(client) as (...parameters: unknown[]) => unknown;
-  const watched = (...parameters: unknown[]): unknown => {
+const endWhenUnanswered = (client: pg.PoolClient): void =>
+  wrapQuery(client, (query) => (...parameters) => {
     const answer = query(...parameters);
     if (answer instanceof Promise) {
       answer.catch((error: unknown) => {
@@ -145,9 +135,7 @@ const endWhenUnanswered = (client: pg.PoolClient): void => {
       });
     }
     return answer;
-  };
-  Object.defineProperty(client, 'query', { value: watched, configurable: true, writable: true });
-};
+  });
 
 const INT8_OID = 20;
 

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect } from './connect.ts';
 import { migrateUp } from './migrate.ts';
 import { ensureRoles } from './roles.ts';
-import { roleOf, schemaNames } from './service-name.ts';
+import { roleOf, type SchemaName, schemaNames } from './service-name.ts';
+import { sessionSettings } from './session-settings.ts';
 import { createTestDatabase, type TestDatabase, testServerUrl, withDatabaseName } from './test-database.ts';
 
 const rolesSql = new URL('../../../infra/postgres/roles.sql', import.meta.url);
@@ -90,6 +91,32 @@ describe('the service roles', () => {
     const { rows } = await pool.query(`select audit.ensure_partition('2031-05-17') as said`);
     expect(rows).toEqual([{ said: 'created' }]);
     await close();
+  });
+
+  const loginSettings = async (service: SchemaName): Promise<Record<string, string>> => {
+    const rows = await database.query(
+      `select unnest(s.setconfig) as setting from pg_db_role_setting s
+       where s.setrole = $1::regrole and s.setdatabase = (select oid from pg_database where datname = current_database())`,
+      [roleOf(service)],
+    );
+    return Object.fromEntries(
+      rows.map(({ setting }) => {
+        const [name = '', value = ''] = String(setting).split('=');
+        return [name.toLowerCase(), value];
+      }),
+    );
+  };
+
+  it('have the settings of their sessions for who logs in as them, from roles.sql as from a migration', async () => {
+    await database.query(await readFile(rolesSql, 'utf8'));
+    for (const service of schemaNames) {
+      expect(await loginSettings(service)).toEqual(sessionSettings(service));
+      const name = new URL(database.url).pathname.slice(1);
+      await database.query(`alter role ${roleOf(service)} in database ${name} reset all`);
+      await database.query(`alter role ${roleOf(service)} in database ${name} set jit = 'on'`);
+    }
+    await migrateUp(database.url);
+    for (const service of schemaNames) expect(await loginSettings(service)).toEqual(sessionSettings(service));
   });
 
   it('in roles.sql are those of the services', async () => {

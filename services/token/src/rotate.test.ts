@@ -355,7 +355,7 @@ test('the rotation reaches every table by an index', async () => {
 async function planOf(statement: string): Promise<string> {
   const { database } = service.platform;
   const settings = Object.entries(sessionSettings('token'))
-    .map(([name, value]) => `set ${name} = ${value}`)
+    .map(([name, value]) => `set ${name} = '${value}'`)
     .join(' ');
   await database.query(`create function token.plan_of(statement text) returns setof text language plpgsql
     ${settings} as $$ begin return query execute 'explain ' || statement; end $$`);

@@ -19,7 +19,7 @@ export async function examineDatabase(
   { env }: KnownSettings,
   inside: (database: Database) => Promise<readonly Check[]>,
 ): Promise<readonly Check[]> {
-  const url = env.DATABASE_URL?.trim();
+  const url = env.DATABASE_DIRECT_URL?.trim() || env.DATABASE_URL?.trim();
   if (!url) return [skipped('database', 'DATABASE_URL is not set here', 'run this where the services run')];
   const opened = await open(url);
   if ('check' in opened) return [opened.check];
@@ -140,6 +140,8 @@ export function skew(
 
 async function roles(client: Database, env: KnownSettings['env']): Promise<Check[]> {
   const name = 'database.roles';
+  if (env.DATABASE_POOLER === 'transaction')
+    return [skipped(name, 'each service signs in as itself (DATABASE_POOLER=transaction)')];
   if (env.DATABASE_SET_ROLE === 'false' || env.DATABASE_SET_ROLE === '0')
     return [skipped(name, 'each service signs in as itself (DATABASE_SET_ROLE=false)')];
   const { roleOf, schemaNames } = await import('@gatehouse/schema');

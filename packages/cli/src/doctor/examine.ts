@@ -16,6 +16,7 @@ export async function examine(
   const part = (name: string, work: () => Promise<readonly Check[]>) => guarded(name, PART_TIMEOUT_MS, work);
   const found = await Promise.all([
     part('database', () => database(known)),
+    part('database.pooler', async () => (await import('./pooler.ts')).examinePooler(known)),
     part('nats', async () => (await import('./bus.ts')).examineBus(known)),
     part('redis', async () => (await import('./redis.ts')).examineRedis(known)),
     part('health', async () => edge(url, known)),
