@@ -92,7 +92,7 @@ async function requireAlone(client: pg.ClientBase): Promise<void> {
       and application_name <> 'gatehouse-migrate' order by 1`);
   if (rows.length > 0)
     throw new BackupFault(
-      `stop the services first: ${rows.map(({ name }) => name).join(', ')} are connected to this database`,
+      `stop the services first: ${rows.map(({ name }) => name).join(', ')} are connected to this database (a pooler keeps connections of theirs for a while: PgBouncer for server_idle_timeout, or until RECONNECT in its console)`,
     );
 }
 
