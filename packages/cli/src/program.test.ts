@@ -48,7 +48,9 @@ const promised = [
     (verb) => `admin tenant ${verb}`,
   ),
   'admin tenant cancel-deletion',
-  ...['up', 'up-by-one', 'down', 'down-to', 'status', 'version', 'create'].map((verb) => `migrate ${verb}`),
+  ...['up', 'up-by-one', 'down', 'down-to', 'status', 'version', 'plan', 'create'].map(
+    (verb) => `migrate ${verb}`,
+  ),
   ...['sessions', 'end-session'].map((verb) => `database ${verb}`),
   ...['list', 'show', 'add', 'use', 'remove'].map((verb) => `profile ${verb}`),
   ...['login', 'logout', 'whoami', 'doctor', 'completion'],

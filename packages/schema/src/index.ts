@@ -17,10 +17,10 @@ export { InvalidDatabaseUrl } from './database-url.ts';
 export { dumpSchema } from './dump.ts';
 export { explainDatabaseError } from './explain-database-error.ts';
 export { kitTables } from './kit-tables.ts';
+export type { LockMode } from './lock-mode.ts';
 export {
   type MigrateDownOptions,
   type MigrateUpOptions,
-  type MigrationStep,
   migrateDown,
   migrateUp,
   migrationStatus,
@@ -34,6 +34,7 @@ export {
   RolesMissing,
   UnsupportedPostgres,
 } from './migration-error.ts';
+export type { Finding } from './migration-rule.ts';
 export {
   assertCompatible,
   knownMigrations,
@@ -42,6 +43,10 @@ export {
   newestMigration,
   readMigrationStatus,
 } from './migration-status.ts';
+export type { MigrationStep } from './migrator.ts';
+export type { PlannedMigration, PlannedStatement } from './plan.ts';
+export { type MigrationPlan, type PlanBasis, type PlanOptions, planMigrations } from './plan-migrations.ts';
+export { ScratchRefused } from './scratch-database.ts';
 export { type Databases, roleOf, type SchemaName, schemaNames } from './service-name.ts';
 export { sessionSettings } from './session-settings.ts';
 export * from './tables/audit.ts';

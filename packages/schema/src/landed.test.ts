@@ -20,6 +20,7 @@ it('a migration that has landed is never edited, renamed or reordered', () => {
       "0008-audit-chain 6814f732ba1ace41",
       "0009-administration 672a84a65094e765",
       "0010-audit-search 834721831c590a0f",
+      "0011-compatibility 9b07f12b94d4eeb5",
     ]
   `);
 });

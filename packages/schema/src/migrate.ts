@@ -1,22 +1,26 @@
-import { Kysely, PostgresDialect, sql } from 'kysely';
-import { type Migration, type MigrationResultSet, Migrator, NO_MIGRATIONS } from 'kysely/migration';
+import { Kysely, PostgresDialect } from 'kysely';
+import { NO_MIGRATIONS } from 'kysely/migration';
 import pg from 'pg';
-import { migrations } from '../migrations/index.ts';
 import { splitDatabaseUrl } from './database-url.ts';
 import { ensureLoginSettings } from './login-settings.ts';
-import { MigrationFailed, MigrationTargetRefused, UnsupportedPostgres } from './migration-error.ts';
+import { UnsupportedPostgres } from './migration-error.ts';
 import {
   assertNotNewer,
-  knownMigrations,
+  assertWorksHere,
   type MigrationStatus,
   readMigrationStatus,
 } from './migration-status.ts';
+import {
+  assertKnown,
+  type DownTarget,
+  downNames,
+  downTarget,
+  isApplied,
+  upNames,
+} from './migration-target.ts';
+import { type MigrationStep, migratorOf, outcome } from './migrator.ts';
+import { isInOneTransaction, oneByOne } from './online-migration.ts';
 import { ensureRoles } from './roles.ts';
-
-export interface MigrationStep {
-  readonly name: string;
-  readonly direction: 'up' | 'down';
-}
 
 export interface MigrateUpOptions {
   /** Stop after this one; the newest unless given. */
@@ -25,17 +29,15 @@ export interface MigrateUpOptions {
   readonly onProgress?: (step: MigrationStep) => void;
 }
 
-export interface MigrateDownOptions {
-  /** How many to undo; 1 unless given. */
-  readonly steps?: number;
-  /** Undo all after this one; `none` undoes everything. Instead of `steps`. */
-  readonly to?: string;
+export interface MigrateDownOptions extends DownTarget {
   readonly onProgress?: (step: MigrationStep) => void;
 }
 
 /**
- * Brings the database up to date, in one transaction: all of it or nothing. Safe to call from several processes at
- * once: an advisory lock lets one work and the others find nothing left to do. Resolves with what this call ran.
+ * Brings the database up to date, in one transaction: all of it or nothing; but online migrations run each by itself,
+ * after what stands before them is committed. Safe to call from several processes at once: an advisory lock lets one
+ * work and the others find nothing left to do. A database that a newer release has migrated, and that this one works
+ * with, is left as it is. Resolves with what this call ran.
  *
  * @throws NewerDatabase, UnsupportedPostgres, RolesMissing, MigrationTargetRefused, MigrationFailed, InvalidDatabaseUrl
  */
@@ -45,20 +47,24 @@ export const migrateUp = async (
 ): Promise<readonly MigrationStep[]> =>
   withDatabase(url, async (db, pool) => {
     const { to } = options;
-    if (to !== undefined && !knownMigrations.includes(to)) {
-      throw new MigrationTargetRefused(`there is no migration ${to}: see "gatehouse migrate status"`);
-    }
+    assertKnown(to);
     const status = await readMigrationStatus(db);
-    assertNotNewer(status);
+    assertWorksHere(status);
+    // A newer release has migrated: all that this one knows is there.
+    if (status.migrations.some(({ state }) => state === 'unknown')) return [];
     if (to !== undefined && isApplied(status, to)) return [];
     await withClient(pool, async (client) => {
       await assertSupported(client);
       await ensureRoles(client);
       await ensureLoginSettings(client);
     });
-    const migrator = migratorOf(db, 'up', options.onProgress);
-    const result = to === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(to);
-    return outcome(db, result, 'up');
+    const { onProgress } = options;
+    if (isInOneTransaction(upNames(status, to), status)) {
+      const migrator = migratorOf(db, 'up', onProgress);
+      const result = to === undefined ? await migrator.migrateToLatest() : await migrator.migrateTo(to);
+      return outcome(db, result, 'up');
+    }
+    return oneByOne(pool, { db, direction: 'up', onProgress, names: (now) => upNames(now, to) });
   });
 
 /**
@@ -71,76 +77,29 @@ export const migrateDown = async (
   url: string,
   options: MigrateDownOptions = {},
 ): Promise<readonly MigrationStep[]> =>
-  withDatabase(url, async (db) => {
+  withDatabase(url, async (db, pool) => {
     const status = await readMigrationStatus(db);
     assertNotNewer(status);
     const target = downTarget(status, options);
     if (target === undefined) return [];
-    const migrator = migratorOf(db, 'down', options.onProgress);
-    const result = await migrator.migrateTo(target === 'none' ? NO_MIGRATIONS : target);
-    return outcome(db, result, 'down');
+    const { onProgress } = options;
+    if (isInOneTransaction(downNames(status, { to: target }), status)) {
+      const result = await migratorOf(db, 'down', onProgress).migrateTo(
+        target === 'none' ? NO_MIGRATIONS : target,
+      );
+      return outcome(db, result, 'down');
+    }
+    return oneByOne(pool, {
+      db,
+      direction: 'down',
+      onProgress,
+      names: (now) => downNames(now, { to: target }),
+    });
   });
 
 /** What is applied and what is pending. Changes nothing. @throws InvalidDatabaseUrl */
 export const migrationStatus = async (url: string): Promise<MigrationStatus> =>
   withDatabase(url, (db) => readMigrationStatus(db));
-
-const isApplied = (status: MigrationStatus, name: string): boolean =>
-  status.migrations.some((migration) => migration.name === name && migration.state === 'applied');
-
-/** The migration to go down to, or undefined when nothing is applied. */
-const downTarget = (status: MigrationStatus, options: MigrateDownOptions): string | undefined => {
-  const applied = status.migrations.filter((migration) => migration.state === 'applied');
-  if (options.to !== undefined) {
-    if (options.to !== 'none' && !isApplied(status, options.to)) {
-      throw new MigrationTargetRefused(`cannot go down to ${options.to}: it is not applied`);
-    }
-    return applied.length === 0 ? undefined : options.to;
-  }
-  const steps = options.steps ?? 1;
-  if (!Number.isSafeInteger(steps) || steps < 1) {
-    throw new MigrationTargetRefused(`cannot go down ${steps} steps: give a whole number from 1`);
-  }
-  if (applied.length === 0) return undefined;
-  return applied[applied.length - 1 - steps]?.name ?? 'none';
-};
-
-/** The history of this release over a connection, or within a transaction. */
-export const migratorOf = (
-  db: Kysely<unknown>,
-  direction: MigrationStep['direction'],
-  onProgress: ((step: MigrationStep) => void) | undefined,
-): Migrator => {
-  const run =
-    (name: string, text: string): Migration['up'] =>
-    async (tx) => {
-      onProgress?.({ name, direction });
-      await sql.raw(text).execute(tx);
-    };
-  const provided: Record<string, Migration> = {};
-  for (const [name, text] of Object.entries(migrations)) {
-    provided[name] = { up: run(name, text.up), down: run(name, text.down) };
-  }
-  return new Migrator({
-    db,
-    provider: { getMigrations: async () => provided },
-    migrationTableSchema: 'gatehouse',
-  });
-};
-
-const outcome = async (
-  db: Kysely<unknown>,
-  result: MigrationResultSet,
-  direction: MigrationStep['direction'],
-): Promise<readonly MigrationStep[]> => {
-  if (result.error !== undefined) {
-    // A newer release may have migrated between our look and Kysely's, which calls that 'corrupted migrations'.
-    assertNotNewer(await readMigrationStatus(db));
-    const failed = result.results?.find((step) => step.status === 'Error');
-    throw new MigrationFailed(failed?.migrationName, direction, result.error);
-  }
-  return (result.results ?? []).map((step) => ({ name: step.migrationName, direction }));
-};
 
 const OLDEST_SERVER = 150_000;
 

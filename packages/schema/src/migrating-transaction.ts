@@ -1,9 +1,10 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import type pg from 'pg';
 import { ensureLoginSettings } from './login-settings.ts';
-import { assertSupported, migratorOf, withClient, withDatabase } from './migrate.ts';
+import { assertSupported, withClient, withDatabase } from './migrate.ts';
 import { MigrationFailed, MigrationTargetRefused } from './migration-error.ts';
 import { knownMigrations } from './migration-status.ts';
+import { migratorOf } from './migrator.ts';
 import { ensureRoles } from './roles.ts';
 
 /** A transaction in which the database can also be migrated. */

@@ -1,4 +1,4 @@
-/** The database has run a migration that this release does not know: a newer release was here. */
+/** The database has run a migration that this release neither knows nor works with: a newer release was here. */
 export class NewerDatabase extends Error {
   override readonly name = 'NewerDatabase';
   readonly databaseVersion: string;
@@ -34,13 +34,18 @@ export class RolesMissing extends Error {
   }
 }
 
-/** A migration did not run; nothing of this call was kept. `cause` is Postgres' error. */
+/** A migration did not run; the message says what is left of the call. `cause` is Postgres' error. */
 export class MigrationFailed extends Error {
   override readonly name = 'MigrationFailed';
-  constructor(migration: string | undefined, direction: 'up' | 'down', cause: unknown) {
+  constructor(
+    migration: string | undefined,
+    direction: 'up' | 'down',
+    cause: unknown,
+    left = 'nothing was changed',
+  ) {
     const said = cause instanceof Error ? cause.message : String(cause);
     const what = migration === undefined ? `migrating ${direction}` : `migration ${migration} (${direction})`;
-    super(`${what} failed and nothing was changed: ${said}`, { cause });
+    super(`${what} failed and ${left}: ${said}`, { cause });
   }
 }
 

@@ -17,6 +17,8 @@ export interface MigrationStatus {
   readonly databaseVersion: string | null;
   /** The last migration that this release knows. */
   readonly newest: string;
+  /** Those of the unknown ones that this release does not work with. */
+  readonly breaking: readonly string[];
 }
 
 /** The names that this release knows, in order. */
@@ -34,7 +36,9 @@ export const readMigrationStatus = async <DB>(db: Kysely<DB>): Promise<Migration
     .filter(([name]) => !knownMigrations.includes(name))
     .map(([name, appliedAt]) => ({ name, state: 'unknown', appliedAt }));
   const databaseVersion = [...applied.keys()].sort().at(-1) ?? null;
-  return { migrations: [...known, ...unknown], databaseVersion, newest: newestMigration };
+  const needs = unknown.length === 0 ? new Map<string, string>() : await readNeeds(db);
+  const breaking = unknown.map(({ name }) => name).filter((name) => !worksHere(needs.get(name)));
+  return { migrations: [...known, ...unknown], databaseVersion, newest: newestMigration, breaking };
 };
 
 /**
@@ -44,7 +48,7 @@ export const readMigrationStatus = async <DB>(db: Kysely<DB>): Promise<Migration
  */
 export const assertCompatible = async <DB>(db: Kysely<DB>): Promise<void> => {
   const status = await readMigrationStatus(db);
-  assertNotNewer(status);
+  assertWorksHere(status);
   const pending = status.migrations.filter((migration) => migration.state === 'pending');
   if (pending.length > 0) {
     throw new PendingMigrations(
@@ -54,22 +58,43 @@ export const assertCompatible = async <DB>(db: Kysely<DB>): Promise<void> => {
   }
 };
 
-/** @throws NewerDatabase */
+/** For what only the release that made them can do: going down. @throws NewerDatabase */
 export const assertNotNewer = (status: MigrationStatus): void => {
   const unknown = status.migrations.filter((migration) => migration.state === 'unknown').at(-1);
   if (unknown !== undefined) throw new NewerDatabase(unknown.name, status.newest);
 };
 
-const readApplied = async <DB>(db: Kysely<DB>): Promise<Map<string, Date>> => {
-  // to_regclass is null, not an error, for a database that nobody has migrated; but the role may not even see the
-  // schema then, so ask the catalogue, which everybody may read.
-  const found = await sql<{ found: boolean }>`
+/** A newer release may have migrated, as long as this one works with what it made. @throws NewerDatabase */
+export const assertWorksHere = (status: MigrationStatus): void => {
+  const breaking = status.breaking.at(-1);
+  if (breaking !== undefined) throw new NewerDatabase(breaking, status.newest);
+};
+
+/** Numbers lead the names and have four digits: they compare as texts. */
+const worksHere = (needs: string | undefined): boolean => needs !== undefined && needs <= newestMigration;
+
+/** By migration: the newest one that a release must know in order to work with it. */
+const readNeeds = async <DB>(db: Kysely<DB>): Promise<Map<string, string>> => {
+  if (!(await isReadable(db, 'compatibility'))) return new Map();
+  const { rows } = await sql<{ migration: string; needs: string }>`
+    select migration, needs from gatehouse.compatibility`.execute(db);
+  return new Map(rows.map(({ migration, needs }) => [migration, needs]));
+};
+
+// to_regclass is null, not an error, for a database that nobody has migrated; but the role may not even see the
+// schema then, so ask the catalogue, which everybody may read.
+const isReadable = async <DB>(db: Kysely<DB>, table: string): Promise<boolean> => {
+  const { rows } = await sql<{ found: boolean }>`
     select exists (
       select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where n.nspname = 'gatehouse' and c.relname = 'kysely_migration'
+      where n.nspname = 'gatehouse' and c.relname = ${table}
         and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
     ) as found`.execute(db);
-  if (found.rows[0]?.found !== true) return new Map();
+  return rows[0]?.found === true;
+};
+
+const readApplied = async <DB>(db: Kysely<DB>): Promise<Map<string, Date>> => {
+  if (!(await isReadable(db, 'kysely_migration'))) return new Map();
   const rows = await sql<{ name: string; timestamp: string }>`
     select name, timestamp from gatehouse.kysely_migration order by name`.execute(db);
   return new Map(rows.rows.map((row) => [row.name, new Date(row.timestamp)]));

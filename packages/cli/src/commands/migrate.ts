@@ -3,7 +3,9 @@ import type { Command } from 'commander';
 import { confirm } from '../confirm.ts';
 import { Fault } from '../fault.ts';
 import { type OutputOptions, show, showRows } from '../output.ts';
+import { onDatabase, versionNamed } from '../schema-database.ts';
 import { addMigrateCreate } from './migrate-create.ts';
+import { addMigratePlan } from './migrate-plan.ts';
 
 /** `gatehouse migrate …`: speaks to the database directly. */
 export function addMigrate(program: Command): void {
@@ -13,11 +15,9 @@ export function addMigrate(program: Command): void {
   addUp(migrate);
   addDown(migrate);
   addStatus(migrate);
+  addMigratePlan(migrate);
   addMigrateCreate(migrate);
 }
-
-/** Loaded when a command needs it: everything else starts without the database's driver. */
-const schema = () => import('@gatehouse/schema');
 
 function addUp(migrate: Command): void {
   example(
@@ -132,41 +132,6 @@ const example = (command: Command, rest = ''): Command =>
     'after',
     `\nExample:\n  DATABASE_URL=postgres://… gatehouse migrate ${command.name()}${rest}\n`,
   );
-
-function databaseUrl(): string {
-  const url = process.env.DATABASE_URL;
-  if (!url)
-    throw new Fault(
-      'DATABASE_URL is missing: set it to the database, e.g. postgres://user:…@host:5432/gatehouse',
-      2,
-    );
-  return url;
-}
-
-/** Works on the database of DATABASE_URL; what cannot be reached is told with its remedy. */
-async function onDatabase<T>(
-  work: (from: Awaited<ReturnType<typeof schema>>, url: string) => Promise<T>,
-): Promise<T> {
-  const url = databaseUrl();
-  const from = await schema();
-  try {
-    return await work(from, url);
-  } catch (error) {
-    const explained = from.explainDatabaseError(error);
-    throw explained === undefined ? error : new Fault(explained);
-  }
-}
-
-/** A migration by its whole name, or by its number: `0007`, `7`. */
-async function versionNamed(text: string): Promise<string> {
-  const { knownMigrations } = await schema();
-  const number = /^\d{1,4}$/.test(text) ? text.padStart(4, '0') : undefined;
-  const found = knownMigrations.find(
-    (name) => name === text || (number !== undefined && name.startsWith(`${number}-`)),
-  );
-  if (found === undefined) throw new Fault(`there is no migration ${text}: see "gatehouse migrate status"`);
-  return found;
-}
 
 function done(command: Command, what: 'applied' | 'undone', steps: readonly MigrationStep[]): void {
   const nothing =

@@ -172,9 +172,13 @@ async function roles(client: Database, env: KnownSettings['env']): Promise<Check
 async function migrations(url: string): Promise<Check> {
   const name = 'database.migrations';
   const { migrationStatus } = await import('@gatehouse/schema');
-  const { databaseVersion, newest, migrations: all } = await migrationStatus(url);
+  const { databaseVersion, newest, breaking, migrations: all } = await migrationStatus(url);
   const named = (state: string) => all.filter((one) => one.state === state).map((one) => one.name);
   const [unknown, pending] = [named('unknown'), named('pending')];
+  if (unknown.length > 0 && breaking.length === 0)
+    return warning(name, `the database is at ${databaseVersion}, which works with this release (${newest})`, {
+      remedy: 'finish the upgrade: run the newer release everywhere (docs/upgrades.md)',
+    });
   if (unknown.length > 0)
     return failed(name, `the database is at ${databaseVersion}, this release knows up to ${newest}`, {
       remedy: 'run the newer release, or restore the backup of before the upgrade',
