@@ -2,6 +2,7 @@ import {
   checkSessions,
   connect,
   explainDatabaseError,
+  migrateUp,
   migrationStatus,
   sessionSettings,
 } from '@gatehouse/schema';
@@ -210,6 +211,23 @@ describe.skipIf(pgBouncer === undefined)('behind PgBouncer in transaction mode',
           text: expect.stringContaining('the login must be gatehouse_token, see infra/postgres/roles.sql'),
         },
       ]);
+    });
+
+    test('a login whose sessions lack what the service needs, with the way to give it to them', async () => {
+      await bench.owner.query('alter role gatehouse_audit in database gatehouse reset search_path');
+      await bench.restartPooler();
+      const faults = await checkSessions(bench.connect('audit').pool, { service: 'audit', ...announced });
+      expect(faults).toEqual([
+        {
+          fatal: true,
+          text: expect.stringMatching(/have another search_path .*: run "gatehouse migrate up".*RECONNECT/),
+        },
+      ]);
+      await migrateUp(bench.databaseUrl);
+      await bench.restartPooler();
+      expect(await checkSessions(bench.connect('audit').pool, { service: 'audit', ...announced })).toEqual(
+        [],
+      );
     });
 
     test('a pooler that cannot keep named statements, with which the service works without them', async () => {
