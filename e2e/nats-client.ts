@@ -29,6 +29,8 @@ export async function connectWith(
     servers: new URL(platform.nats.url).host,
     authenticator: credsAuthenticator(new TextEncoder().encode(creds)),
     inboxPrefix,
+    // Of a cluster the others would be tried as well, for ever, instead of telling the refusal of this one.
+    ignoreClusterUpdates: true,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 50,
     ignoreAuthErrorAbort: true,

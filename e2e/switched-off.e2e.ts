@@ -172,8 +172,11 @@ describe('family 1: what is switched off stays off', () => {
     const { kid } = JSON.parse(Buffer.from(person.access_token.split('.')[0] ?? '', 'base64url').toString());
     const answer = await platform.api.post(`/api/admin/keys/${kid}/revoke`, { reason: 'leaked' }, as(admin));
     expect(answer.status, answer.text).toBeLessThan(300);
-    const { body: jwks } = await platform.api.get('/.well-known/jwks.json');
-    expect(jwks.keys.map((key: { kid: string }) => key.kid)).not.toContain(kid);
+    // Another instance hears of it in a moment.
+    await eventually(async () => {
+      const { body: jwks } = await platform.api.get('/.well-known/jwks.json');
+      expect(jwks.keys.map((key: { kid: string }) => key.kid)).not.toContain(kid);
+    });
     await eventually(
       async () => expect(await everywhere(person.access_token)).toEqual([401, 401, 401]),
       15_000,

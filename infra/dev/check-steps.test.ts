@@ -18,6 +18,14 @@ test('--only picks steps, and a path leaves only those that have tests', () => {
   expect(chooseSteps(['kit/outbox']).filters).toEqual(['kit/outbox']);
 });
 
+test('of the scaled installation a run of everything takes a sample; asked for by name it is whole', () => {
+  const words = (args: string[]) =>
+    chooseSteps(args).chosen.find((step) => step.name === 'e2e-scaled')?.command;
+  expect(words([])).toContain('e2e/roll');
+  expect(words(['--only', 'e2e-scaled'])).not.toContain('e2e/roll');
+  expect(words(['e2e/edge'])).not.toContain('e2e/roll');
+});
+
 test('an unknown step is refused by name', () => {
   expect(() => chooseSteps(['--only', 'units'])).toThrow('no step is called "units"');
 });

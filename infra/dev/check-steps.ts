@@ -6,6 +6,8 @@ export interface Step {
   command: [program: string, ...args: string[]];
   /** Whether it is a vitest project, whose tests are counted one by one and may be picked by path. */
   tests: boolean;
+  /** The test files that a run of everything takes of it; `--only` with its name takes all. */
+  sample?: readonly string[];
 }
 
 const vitest = (project: string, heading: string): Step => ({
@@ -14,6 +16,12 @@ const vitest = (project: string, heading: string): Step => ({
   command: ['vitest', 'run', '--project', project, '--passWithNoTests'],
   tests: true,
 });
+
+/**
+ * What two instances of each service, three nats-servers, a pooler and a Redis may break that one of each does not:
+ * what is spent once, what is switched off, what is known in memory, the audit's chains, and instances that come and go.
+ */
+const scaledSample = ['guide-004', 'tokens', 'one-time', 'switched-off', 'audit.e2e', 'nats-bus', 'roll'];
 
 /** In the order of what they cost. */
 export const steps: Step[] = [
@@ -37,6 +45,10 @@ export const steps: Step[] = [
   vitest('unit', 'Unit and integration tests (Postgres, NATS, Redis)'),
   vitest('e2e-one', 'End to end, all services in one process'),
   vitest('e2e-split', 'End to end, one process a service'),
+  {
+    ...vitest('e2e-scaled', 'End to end, two processes a service on a cluster'),
+    sample: scaledSample.map((name) => `e2e/${name}`),
+  },
 ];
 
 /** `--only a,b` (or `--only=a,b`) picks steps; every other word picks test files by path. Throws on an unknown step. */
@@ -57,6 +69,10 @@ export function chooseSteps(args: readonly string[]): { chosen: Step[]; filters:
   }
   const wanted = steps.filter((step) => names.length === 0 || names.includes(step.name));
   // A path says that tests are meant: the other steps know no paths.
-  const chosen = filters.length > 0 ? wanted.filter((step) => step.tests) : wanted;
+  if (filters.length > 0) return { chosen: wanted.filter((step) => step.tests), filters };
+  const chosen = wanted.map(
+    ({ sample = [], ...step }): Step =>
+      names.length > 0 ? step : { ...step, command: [...step.command, ...sample] },
+  );
   return { chosen, filters };
 }

@@ -56,6 +56,7 @@ export class Balancer extends Dispatcher {
   readonly #instances: readonly Instance[];
   readonly #moved: AttemptOptions['moved'];
   #next = 0;
+  #closed: Promise<unknown> | undefined;
 
   constructor({ origins, upstream, service, pool, log, metrics }: BalancerOptions) {
     super();
@@ -85,8 +86,10 @@ export class Balancer extends Dispatcher {
     }).begin();
   }
 
+  /** Waits for the open requests. */
   override async close(): Promise<void> {
-    await Promise.all(this.#instances.map((instance) => instance.close()));
+    this.#closed ??= Promise.all(this.#instances.map((instance) => instance.close()));
+    await this.#closed;
   }
 
   /** The best instance; one that was tried already only when there is no other. Among equals, one after the other. */

@@ -19,6 +19,8 @@ export interface RevocationFeed {
   revoked(sid: string): boolean;
   /** Whether the signing key was withdrawn; whatever it signed is refused. */
   keyRevoked(kid: string): boolean;
+  /** Calls `listener` when a key is heard to have been withdrawn that was not known to be. */
+  onKeyRevoked(listener: () => void): void;
   /** Roles that replace those of the user's tokens; undefined when they have not changed lately. */
   rolesOf(userId: string): readonly string[] | undefined;
   /** What this process has just committed counts here at once; the others learn it from the stream. */
@@ -52,6 +54,7 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
   const { log, metrics, service, staleAfterMs = 750 } = options;
   const revocations = new Revocations();
   const lateness = new Lateness();
+  const keyListeners: (() => void)[] = [];
   let freshness: FeedFreshness | undefined;
   let distrustUntil = 0;
   let follower: Follower | undefined;
@@ -68,7 +71,9 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
     const value = parse(message);
     const entry = readEntry(value);
     if (entry !== undefined) {
+      const news = 'kids' in entry && entry.kids.some((kid) => !revocations.keyRevoked(kid));
       revocations.take(entry);
+      if (news) for (const listener of keyListeners) listener();
       return;
     }
     // Written by a newer version, perhaps: it revokes something, and we cannot tell what. The database can.
@@ -92,6 +97,7 @@ export function createRevocationFeed(options: RevocationFeedOptions): Revocation
     fresh,
     revoked: (sid) => revocations.revoked(sid),
     keyRevoked: (kid) => revocations.keyRevoked(kid),
+    onKeyRevoked: (listener) => void keyListeners.push(listener),
     rolesOf: (userId) => revocations.rolesOf(userId),
     markLocally: (entry) => revocations.take(entry),
     async start() {

@@ -85,6 +85,10 @@ async function prepareKeys(ctx: TokenContext): Promise<void> {
     });
   }
   await ctx.ring.reload();
+  // Another instance withdrew it: nothing more is signed with it here, and it is published no longer.
+  ctx.feed.onKeyRevoked(() => {
+    ctx.ring.reload().catch((err: unknown) => ctx.log.warn({ err }, 'signing keys could not be read again'));
+  });
 }
 
 function signingKeysOf({ ring }: TokenContext) {
