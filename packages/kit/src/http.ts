@@ -151,14 +151,29 @@ function keepRoutes(app: FastifyInstance): (path: string) => string[] {
   ];
 }
 
+/** Node's parser knows three dozen; what is none of these is counted together. */
+const countedMethods: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+]);
+
 function countRequest(options: AppOptions, request: FastifyRequest, reply: FastifyReply): void {
   const labels = {
     service: (request.routeOptions.config as { service?: string } | undefined)?.service ?? options.service,
     route: request.routeOptions.url ?? 'unmatched',
-    method: request.method,
+    method: countedMethods.has(request.method) ? request.method : 'other',
     status: String(reply.statusCode),
   };
-  options.metrics.httpDuration.observe(labels, reply.elapsedTime / 1000);
+  options.metrics.httpDuration.observe({
+    labels,
+    value: reply.elapsedTime / 1000,
+    ...(request.trace?.recorded && { exemplarLabels: { trace_id: request.trace.traceId } }),
+  });
   options.metrics.httpRequests.inc(labels);
   if (labels.service === 'nats-identity') {
     // The guide's own names, without the route.
@@ -168,9 +183,11 @@ function countRequest(options: AppOptions, request: FastifyRequest, reply: Fasti
   }
   const level = levelOf(reply.statusCode, labels.route);
   if (!options.log.isLevelEnabled(level)) return;
+  // Not as `service`: that is the process' own in every line, and a name may stand in a line once.
+  const { service: handled_by, ...about } = labels;
   options.log[level](
     {
-      ...labels,
+      ...{ handled_by, ...about },
       status: reply.statusCode,
       duration_ms: Math.round(reply.elapsedTime * 10) / 10,
       client_ip: request.client?.ip,

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import type { Trace } from './trace.ts';
 
 /** A pino logger; messages are constant lower-case strings, the data goes into fields. */
 export type Log = Logger;
@@ -8,15 +9,21 @@ const hidden = [
   'password',
   'old_password',
   'new_password',
+  'passphrase',
   'access_token',
   'refresh_token',
+  'mfa_token',
   'token',
   'secret',
+  'client_secret',
   'authorization',
   'cookie',
   'private_key',
   'seed',
+  'creds',
+  'jwt',
   'pepper',
+  'recovery_codes',
 ];
 
 /** What a logger needs to know. */
@@ -28,7 +35,15 @@ export interface LogOptions {
   readonly destination?: DestinationStream;
 }
 
-/** JSON lines with the fields that guide 004 shows (`level` in capitals, `event`, `trace_id`); pretty on a terminal. */
+/** Whether a person reads along: on a terminal, unless it is production's, whose logs are collected all the same. */
+export const readByPerson = (environment: string, output: { readonly isTTY?: boolean }): boolean =>
+  environment === 'development' && output.isTTY === true;
+
+/**
+ * JSON lines with the fields that guide 004 shows (`level` in capitals, `event`, `trace_id`); pretty for a person.
+ * Who writes of a request names its trace. It is not taken from the context of the code that runs: a connection of the
+ * pool lives in the context of whichever request opened it, and would name that one for ever.
+ */
 export function createLog(options: LogOptions): Log {
   const paths = hidden.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
   return pino(
@@ -45,6 +60,20 @@ export function createLog(options: LogOptions): Log {
     },
     ...(options.destination === undefined ? [] : [options.destination]),
   ) as Log;
+}
+
+/** A log whose lines all name the trace of a request. */
+export const tracedLog = (log: Log, trace: Pick<Trace, 'traceId'>): Log =>
+  log.child({ trace_id: trace.traceId });
+
+/**
+ * Lets logs write everything, or back again what the settings say. Returns the level now. A log that was made from
+ * another keeps its own level, so all are to be given.
+ */
+export function toggleDebug(logs: readonly Log[], level: string): string {
+  const now = logs[0]?.level === 'debug' ? level : 'debug';
+  for (const log of logs) log.level = now;
+  return now;
 }
 
 /** An error as log fields: name, message, code and stack, without the query or input that some libraries attach. */

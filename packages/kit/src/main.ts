@@ -6,7 +6,8 @@ import { stopTelemetry } from './telemetry.ts';
 
 /**
  * The `main.ts` of every service: reads the settings, honours `--check-config`, runs, waits for a signal, stops in
- * order; on SIGTERM, which is how orchestrators ask, it first lets load balancers turn away. Faults are one clear line on standard error; exit codes are 0, 1 (could not run), 2 (settings).
+ * order; on SIGTERM, which is how orchestrators ask, it first lets load balancers turn away. SIGUSR2 lets the log tell
+ * everything, and back. Faults are one clear line on standard error; exit codes are 0, 1 (could not run), 2 (settings).
  */
 export async function main(services: readonly Service[]): Promise<void> {
   try {
@@ -25,6 +26,8 @@ export async function main(services: readonly Service[]): Promise<void> {
     };
     process.once('SIGINT', leave);
     process.once('SIGTERM', leave);
+    // Windows has no such signal.
+    if (process.platform !== 'win32') process.on('SIGUSR2', running.toggleDebug);
   } catch (error) {
     console.error(
       `gatehouse: ${error instanceof ConfigError ? error.message : describeError(error).message}`,

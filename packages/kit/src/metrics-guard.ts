@@ -71,7 +71,12 @@ export function createMetricsGuard(
     if (performance.now() - warnedAt > WARN_EVERY_MS) {
       warnedAt = performance.now();
       log.warn(
-        { event: 'metrics_guard', guard: config.METRICS_GUARD, client_ip: request.client.ip },
+        {
+          event: 'metrics_guard',
+          guard: config.METRICS_GUARD,
+          client_ip: request.client.ip,
+          trace_id: request.trace.traceId,
+        },
         'metrics guard refused a request',
       );
     }

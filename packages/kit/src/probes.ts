@@ -6,6 +6,7 @@ import { sendProblem } from './http.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { createMetricsGuard } from './metrics-guard.ts';
+import { OPENMETRICS_TYPE, openMetrics, wantsOpenMetrics } from './openmetrics.ts';
 import { Problem } from './problem.ts';
 import type { Component } from './questions.ts';
 import type { BaseConfig } from './settings.ts';
@@ -84,8 +85,12 @@ function mountMetrics(
       return reply;
     }
     metrics.ready.set((await readiness()).ready ? 1 : 0);
-    reply.header('cache-control', 'no-store').type(metrics.registry.contentType);
-    return metrics.registry.metrics();
+    const open = wantsOpenMetrics(request.headers.accept);
+    reply
+      .header('cache-control', 'no-store')
+      .header('vary', 'accept')
+      .type(open ? OPENMETRICS_TYPE : metrics.registry.contentType);
+    return open ? openMetrics(metrics.registry) : metrics.registry.metrics();
   });
 }
 

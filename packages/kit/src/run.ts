@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { managesBusStreams } from '@gatehouse/nats-claims';
-import { assertCompatible, migrateUp } from '@gatehouse/schema';
 import type { FastifyInstance } from 'fastify';
 import { createKeyAnnouncer } from './announce-keys.ts';
 import { type Bus, connectBus } from './bus.ts';
@@ -15,9 +14,9 @@ import { deadLetterAnswers } from './dead-letter-answers.ts';
 import { watchDependencies } from './dependencies.ts';
 import { probeBus, probeDatabase } from './health.ts';
 import { createApp } from './http.ts';
-import { closeApp, type Ending, endingOf } from './leave.ts';
 import { type RunningJob, startJob } from './job.ts';
-import { createLog, type Log } from './log.ts';
+import { closeApp, type Ending, endingOf } from './leave.ts';
+import { createLog, type Log, readByPerson, toggleDebug } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { metricsGuardFaults } from './metrics-guard.ts';
 import { mountAnswers, mountRoutes } from './mount.ts';
@@ -82,8 +81,8 @@ export interface Running extends Ending {
   /** Where it listens, e.g. `http://127.0.0.1:8080`. */
   readonly url: string;
   readonly metrics: Metrics;
-  /** Ends everything in order: requests, consumers, outbox, connections. */
-  stop(): Promise<void>;
+  /** Lets the log tell everything, and back again to LOG_LEVEL. */
+  toggleDebug(): void;
 }
 
 /** What `run` may be told besides the environment. */
@@ -115,12 +114,12 @@ export function readSettings(services: readonly Service[], given?: RunOptions['e
   const config = readConfig(settings, env) as ConfigOf<typeof baseSettings>;
   const faults = [
     ...metricsGuardFaults(config),
+    ...readinessFaults(config),
+    ...busLoginFaults(config, services),
     ...databaseFaults(
       config,
       services.map(({ name }) => name),
     ),
-    ...readinessFaults(config),
-    ...busLoginFaults(config, services),
     ...services.flatMap((service) => service.check(config as never)),
   ];
   if (faults.length > 0) throw new ConfigError(faults);
@@ -192,7 +191,16 @@ export async function run(services: readonly Service[], options: RunOptions = {}
     throw error;
   }
   shared.log.info({ url, services: services.map(({ name }) => name) }, 'serving');
-  return { url, metrics: shared.metrics, ...ending };
+  return {
+    url,
+    metrics: shared.metrics,
+    ...ending,
+    toggleDebug() {
+      const own = members.map(({ opened }) => opened.ctx.log);
+      const level = toggleDebug([shared.rootLog, shared.log, ...own], config.LOG_LEVEL);
+      shared.log.warn({ log_level: level }, 'log level changed');
+    },
+  };
 }
 
 const processNameOf = (services: readonly Service[]): string =>
@@ -216,7 +224,7 @@ function openProcess(
     given ??
     createLog({
       level: config.LOG_LEVEL,
-      pretty: config.NODE_ENV === 'development' && process.stdout.isTTY === true,
+      pretty: readByPerson(config.NODE_ENV, process.stdout),
     });
   const log = rootLog.child({ service: name });
   const metrics = createMetrics({ runtime: true });

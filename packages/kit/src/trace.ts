@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import { context, propagation, type Span, SpanKind, trace } from '@opentelemetry/api';
+import { context, propagation, type Span, SpanKind, TraceFlags, trace } from '@opentelemetry/api';
 
 /** Where a request stands in its distributed trace (W3C Trace Context). */
 export interface Trace {
@@ -7,10 +7,28 @@ export interface Trace {
   readonly traceId: string;
   /** The header that the next hop gets: `00-<trace id>-<parent id>-<flags>`. */
   readonly traceparent: string;
+  /** False when telemetry is on and leaves this trace out: then the id leads to log lines and events, but to no trace. */
+  readonly recorded: boolean;
 }
 
-const form = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+// Versions after 00 may add fields (§4.3); ff is none.
+const form =
+  /^(?:00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})|(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.{0,200})?)$/;
 const nothing = /^0+$/;
+
+interface Given {
+  readonly traceId: string;
+  readonly sampled: boolean;
+}
+
+/** What a `traceparent` says, or undefined when it is malformed: then it counts as missing (§3.2.2.5). */
+function read(header: string | null | undefined): Given | undefined {
+  const found = header ? form.exec(header) : null;
+  if (found === null) return undefined;
+  const [traceId = '', parentId = '', flags = ''] = found.slice(1).filter((one) => one !== undefined);
+  if (nothing.test(traceId) || nothing.test(parentId)) return undefined;
+  return { traceId, sampled: (Number.parseInt(flags, 16) & 1) === 1 };
+}
 
 const pool = Buffer.alloc(24 * 128);
 let used = pool.length;
@@ -27,18 +45,23 @@ function randomHex(bytes: number): string {
 
 /**
  * The trace of a request: the active span's when telemetry is on, otherwise the caller's `traceparent` with a new
- * parent id, otherwise a new one. A malformed header is treated as missing (W3C Trace Context §3.2.2.5).
+ * parent id, otherwise a new one (W3C Trace Context). Whether the caller records its trace is passed on; nothing else of
+ * the header is.
  */
 export function traceOf(header: string | undefined): Trace {
   const span = trace.getActiveSpan()?.spanContext();
   if (span !== undefined) {
-    const flags = span.traceFlags.toString(16).padStart(2, '0');
-    return { traceId: span.traceId, traceparent: `00-${span.traceId}-${span.spanId}-${flags}` };
+    const recorded = (span.traceFlags & TraceFlags.SAMPLED) !== 0;
+    return { ...traceAs(span.traceId, span.spanId, recorded), recorded };
   }
-  const given = header === undefined ? null : form.exec(header);
-  const traceId = given?.[1] !== undefined && !nothing.test(given[1]) ? given[1] : randomHex(16);
-  return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-${given?.[3] ?? '00'}` };
+  const { traceId, sampled } = read(header) ?? { traceId: randomHex(16), sampled: false };
+  return { ...traceAs(traceId, randomHex(8), sampled), recorded: true };
 }
+
+const traceAs = (traceId: string, parentId: string, sampled: boolean) => ({
+  traceId,
+  traceparent: `00-${traceId}-${parentId}-${sampled ? '01' : '00'}`,
+});
 
 /**
  * Whether the HTTP client writes the `traceparent` of what it sends by itself: it does while telemetry is on, and a
@@ -50,7 +73,7 @@ export function clientPropagates(): boolean {
 
 /** The trace id within a `traceparent`, or null when there is none or it is malformed. */
 export function traceIdOf(traceparent: string | null | undefined): string | null {
-  return (traceparent && form.exec(traceparent)?.[1]) || null;
+  return read(traceparent)?.traceId ?? null;
 }
 
 const tracer = trace.getTracer('gatehouse');

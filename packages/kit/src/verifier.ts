@@ -4,6 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { Log } from './log.ts';
 import type { Principal } from './principal.ts';
 import type { RevocationFeed } from './revocation-feed.ts';
+import { traceIdOf } from './trace.ts';
 import { createVerificationKeys, type UncheckedJwk, type VerificationKey } from './verification-keys.ts';
 
 /**
@@ -77,7 +78,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const ask = shareQuestions(options.status);
 
   /** Who signed claims name, whatever has become of them since. */
-  async function authenticate(token: string): Promise<Authentic | Failure> {
+  async function authenticate(token: string, traceparent: string | undefined): Promise<Authentic | Failure> {
     if (keys.generation() === undefined && !(await keys.ready())) return unavailable;
     const digest = hash('sha256', token, 'base64');
     const known = remembered.get(digest);
@@ -91,7 +92,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (kid === undefined) return invalid;
     const key = await findKey(kid);
     if ('outcome' in key) return key;
-    const claims = await claimsOf(token, key, options);
+    const claims = await claimsOf(token, key, { ...options, traceparent });
     const principal = claims && principalOf(claims);
     if (principal === undefined) return invalid;
     if (generation !== undefined) remembered.set(digest, { principal, kid, generation });
@@ -120,7 +121,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       if (!active || feed.revoked(sessionId)) return { outcome: 'revoked' };
       return { outcome: 'ok', principal: { ...principal, roles } };
     } catch (err) {
-      log.debug({ err }, 'session status cannot be asked');
+      log.debug({ err, trace_id: traceIdOf(traceparent) }, 'session status cannot be asked');
       return unavailable;
     }
   }
@@ -128,7 +129,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return {
     async verify(token, traceparent) {
       if (token.length > TOKEN_CHARS_MAX) return invalid;
-      const who = await authenticate(token);
+      const who = await authenticate(token, traceparent);
       return 'outcome' in who ? who : stillAlive(who, traceparent);
     },
     close() {
@@ -155,7 +156,7 @@ function keyIdOf(token: string): string | undefined {
 async function claimsOf(
   token: string,
   { alg, key }: VerificationKey,
-  { issuer, audience, log }: VerifierOptions,
+  { issuer, audience, log, traceparent }: VerifierOptions & { readonly traceparent: string | undefined },
 ): Promise<JWTPayload | undefined> {
   try {
     const { payload } = await jwtVerify(token, key, {
@@ -169,7 +170,8 @@ async function claimsOf(
     return payload;
   } catch (err) {
     // jose names what the caller did wrong; anything else is ours, and still no reason to let the token pass.
-    if (!(err instanceof errors.JOSEError)) log.error({ err }, 'access token cannot be checked');
+    if (!(err instanceof errors.JOSEError))
+      log.error({ err, trace_id: traceIdOf(traceparent) }, 'access token cannot be checked');
     return undefined;
   }
 }

@@ -8,6 +8,7 @@ import {
   Problem,
   reasonGiven,
   routesOf,
+  tracedLog,
 } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type, { type Static } from 'typebox';
@@ -37,7 +38,9 @@ export const exportEvents = routesOf<AuditContext>()({
     const resumed = positionOf(call.query, tenantId);
     const { cursor } = call.query;
     const snapshot =
-      cursor === undefined ? await takeSnapshot(ctx, tenantId) : readSnapshot(ctx, cursor, filters);
+      cursor === undefined
+        ? await takeSnapshot({ ...ctx, log: tracedLog(ctx.log, call.trace) }, tenantId)
+        : readSnapshot(ctx, cursor, filters);
     const { reply } = call;
     const writer = writerOf(filters.format, resumed !== undefined);
     const total = await totalOf(ctx, filters, snapshot);

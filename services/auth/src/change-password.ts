@@ -1,4 +1,4 @@
-import { append, newId, type Principal, Problem, retryLater } from '@gatehouse/kit';
+import { append, type Call, newId, type Principal, Problem, retryLater } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import Type from 'typebox';
 import { type AuthContext, type AuthTransaction, route } from './context.ts';
@@ -60,6 +60,7 @@ export const changePassword = route({
     const hashes = await verifyAndHash(ctx, account.password_hash, {
       old: wellFormed(body.old_password),
       new: wellFormed(body.new_password),
+      trace: call.trace,
     });
     if (hashes.outcome === 'busy') throw retryLater('hash_busy', hashes.retryAfterSeconds);
     if (hashes.outcome === 'wrong') throw answerOf(await refuse(ctx, who));
@@ -110,8 +111,12 @@ async function blockedNow(ctx: AuthContext, who: Attempted): Promise<Locked | un
   return locked;
 }
 
-async function verifyAndHash(ctx: AuthContext, phc: string, passwords: { old: string; new: string }) {
-  const checked = await ctx.passwords.verify(phc, passwords.old, 'password_change');
+async function verifyAndHash(
+  ctx: AuthContext,
+  phc: string,
+  passwords: { old: string; new: string; trace: Call['trace'] },
+) {
+  const checked = await ctx.passwords.verify(phc, passwords.old, 'password_change', passwords.trace);
   if (checked.outcome === 'busy') return checked;
   if (!checked.match) return { outcome: 'wrong' as const };
   return ctx.passwords.hash(passwords.new, 'password_change');

@@ -1,11 +1,16 @@
-import type { Log, Metrics } from '@gatehouse/kit';
+import type { Call, Log, Metrics } from '@gatehouse/kit';
 import type { Hasher, HashOutcome, VerifyOutcome } from './hash.ts';
 import type { HashOperation } from './hash-busy.ts';
 
 /** The hasher with its metrics, and with every refusal counted under what it was for. */
 export interface Passwords {
   /** `phc` undefined (nobody has that address) costs the same as a hash that does not match. */
-  verify(phc: string | undefined, password: string, operation: HashOperation): Promise<VerifyOutcome>;
+  verify(
+    phc: string | undefined,
+    password: string,
+    operation: HashOperation,
+    trace: Call['trace'],
+  ): Promise<VerifyOutcome>;
   hash(password: string, operation: HashOperation): Promise<HashOutcome>;
   /** Whether a hash that can wait for another day would take nobody's place now. */
   hasRoom(): boolean;
@@ -47,12 +52,12 @@ export function createPasswords(parts: {
   }
 
   return {
-    async verify(phc, password, operation) {
+    async verify(phc, password, operation, { traceId }) {
       const result = await observed<VerifyOutcome>(operation, () =>
         phc === undefined ? hasher.verifyNothing(password) : hasher.verify(phc, password),
       );
       if (result.outcome === 'verified' && result.fault)
-        log.error({ fault: result.fault }, 'stored password hash cannot be used');
+        log.error({ fault: result.fault, trace_id: traceId }, 'stored password hash cannot be used');
       return result;
     },
     hash: (password, operation) => observed<HashOutcome>(operation, () => hasher.hash(password)),

@@ -76,7 +76,11 @@ export async function signIn(ctx: AuthContext, attempt: SignInAttempt): Promise<
     // Read again after a change: the password that was checked may not be the one that counts now.
     if (checked === undefined || checked.phc !== known.password_hash) {
       const phc = known.password_hash;
-      checked = { phc, verdict: await ctx.passwords.verify(phc ?? undefined, attempt.password, 'login') };
+      const { password, call } = attempt;
+      checked = {
+        phc,
+        verdict: await ctx.passwords.verify(phc ?? undefined, password, 'login', call.trace),
+      };
     }
     if (checked.verdict.outcome === 'busy') return checked.verdict;
     const reason = refusalOf(known, checked.verdict.match);

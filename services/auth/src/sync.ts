@@ -1,4 +1,4 @@
-import { PeerError, type Problem, questions, retryLater } from '@gatehouse/kit';
+import { PeerError, type Problem, questions, retryLater, traceIdOf } from '@gatehouse/kit';
 import { sql } from 'kysely';
 import { subjectOf } from './account.ts';
 import type { AuthContext } from './context.ts';
@@ -126,7 +126,7 @@ async function endSessions(ctx: AuthContext, userId?: string): Promise<void> {
 
 /** A user changed: token knows it when this returns. @throws Problem `upstream_unavailable` when token stays silent. */
 export function syncUser(ctx: AuthContext, id: string, cause: SyncCause): Promise<void> {
-  return insist(ctx, async () => {
+  return insist(ctx, cause, async () => {
     await putUsers(ctx, { ids: [id] }, cause);
   });
 }
@@ -137,7 +137,7 @@ export function syncUser(ctx: AuthContext, id: string, cause: SyncCause): Promis
  * @throws Problem `upstream_unavailable` when token stays silent.
  */
 export function syncPassword(ctx: AuthContext, id: string, cause: SyncCause): Promise<void> {
-  return insist(ctx, async () => {
+  return insist(ctx, cause, async () => {
     await putUsers(ctx, { ids: [id] }, cause);
     await endSessions(ctx, id);
   });
@@ -145,7 +145,7 @@ export function syncPassword(ctx: AuthContext, id: string, cause: SyncCause): Pr
 
 /** A tenant changed: token knows it when this returns. @throws Problem `upstream_unavailable` when token stays silent. */
 export function syncTenant(ctx: AuthContext, id: string, cause: SyncCause): Promise<void> {
-  return insist(ctx, () => putTenants(ctx, { id }, cause));
+  return insist(ctx, cause, () => putTenants(ctx, { id }, cause));
 }
 
 /** The job: everything that is behind. */
@@ -160,13 +160,13 @@ export async function sweepUnsynced(ctx: AuthContext): Promise<void> {
  * state. So the answer is 503 that says both (`stored: true`): the sweep finishes it, and repeating the request is
  * safe: it changes nothing twice, and answers 200 as soon as token has confirmed.
  */
-async function insist(ctx: AuthContext, work: () => Promise<void>): Promise<void> {
+async function insist(ctx: AuthContext, cause: SyncCause, work: () => Promise<void>): Promise<void> {
   for (const waitMs of [...RETRY_AFTER_MS, undefined]) {
     try {
       return await work();
     } catch (err) {
       if (!(err instanceof PeerError)) throw err;
-      ctx.log.warn({ err }, 'token did not take a change');
+      ctx.log.warn({ err, trace_id: traceIdOf(cause.traceparent) }, 'token did not take a change');
       if (waitMs === undefined) throw storedButNotInForce();
       await new Promise((resolve) => setTimeout(resolve, waitMs));
     }

@@ -1,4 +1,4 @@
-import { Problem, questions } from '@gatehouse/kit';
+import { type Call, Problem, questions } from '@gatehouse/kit';
 import Type, { type Static } from 'typebox';
 import type { GatewayContext } from './context.ts';
 import { askEach, silent } from './each-service.ts';
@@ -23,9 +23,10 @@ const ofEnvelope = /^(?:ce-[a-z]+|nats-[a-z-]+|traceparent|content-type)$/i;
 export async function findDeadLetter(
   ctx: GatewayContext,
   id: string,
+  trace: Call['trace'],
 ): Promise<Static<typeof DeadLetterView>> {
-  const { answers, unreachable } = await askEach(ctx, undefined, (service) =>
-    ctx.peer.ask(questions.deadLetterOf(service), { id }),
+  const { answers, unreachable } = await askEach(ctx, { trace }, (service, options) =>
+    ctx.peer.ask(questions.deadLetterOf(service), { id }, options),
   );
   for (const { service, answer } of answers) {
     const { letter } = answer;

@@ -1,4 +1,4 @@
-import { type PeerError, type Problem, retryLater, serviceNames } from '@gatehouse/kit';
+import { type Call, type PeerError, type Problem, retryLater, serviceNames } from '@gatehouse/kit';
 import Type from 'typebox';
 import type { GatewayContext } from './context.ts';
 
@@ -19,20 +19,30 @@ export interface Heard<T> {
   readonly unreachable: readonly string[];
 }
 
+/** Whom to ask, for whose request. */
+interface Asked {
+  /** Only this one. */
+  readonly only?: string | undefined;
+  readonly trace: Call['trace'];
+}
+
 /** Asks every service, or the one named, at the same time. */
 export async function askEach<T>(
   ctx: Pick<GatewayContext, 'peer' | 'log'>,
-  only: string | undefined,
-  ask: (service: string) => Promise<T>,
+  { only, trace }: Asked,
+  ask: (service: string, options: { readonly traceparent: string }) => Promise<T>,
 ): Promise<Heard<T>> {
   const services = only === undefined ? ctx.peer.services : [only];
   const unreachable: string[] = [];
   const answers = await Promise.all(
     services.map(async (service) => {
       try {
-        return [{ service, answer: await ask(service) }];
+        return [{ service, answer: await ask(service, { traceparent: trace.traceparent }) }];
       } catch (err) {
-        ctx.log.warn({ err, service }, 'a service did not answer the gateway');
+        ctx.log.warn(
+          { err, upstream: service, trace_id: trace.traceId },
+          'a service did not answer the gateway',
+        );
         unreachable.push(service);
         return [];
       }

@@ -31,7 +31,7 @@ export const listDeadLetters = route({
   problems: ['bad_cursor'],
   run:
     (ctx) =>
-    async ({ query }) => {
+    async ({ query, trace }) => {
       const { service: only, consumer, replayed = 'false' } = query;
       const binding = { list: 'gateway.dead-letters', filters: { only, consumer, replayed } };
       const request = readPage(ctx.secrets.cursorKey, query, binding);
@@ -42,8 +42,8 @@ export const listDeadLetters = route({
         before: request.after === undefined ? null : { created_at: String(createdAt), id: String(id) },
         limit: request.limit + 1,
       };
-      const { answers, unreachable } = await askEach(ctx, only, (service) =>
-        ctx.peer.ask(questions.deadLettersOf(service), asked),
+      const { answers, unreachable } = await askEach(ctx, { only, trace }, (service, options) =>
+        ctx.peer.ask(questions.deadLettersOf(service), asked, options),
       );
       const rows = answers
         .flatMap(({ service, answer }) => answer.items.map((letter) => ({ service, ...letter })))

@@ -50,7 +50,7 @@ async function pathsOf(ctx: GatewayContext): Promise<Paths> {
       try {
         return (await ctx.peer.ask(questions.documentOf(service), {})).paths;
       } catch (err) {
-        ctx.log.warn({ err, service }, 'a service did not say its paths');
+        ctx.log.warn({ err, upstream: service }, 'a service did not say its paths');
         return {};
       }
     }),

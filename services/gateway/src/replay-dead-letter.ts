@@ -36,9 +36,13 @@ export const replayDeadLetter = route({
   ],
   run: (ctx) => async (call) => {
     const reason = reasonOf(call.body);
-    const letter = await findDeadLetter(ctx, call.params.id.toLowerCase());
+    const letter = await findDeadLetter(ctx, call.params.id.toLowerCase(), call.trace);
     await replay(ctx, letter, { ...call, reason });
-    const { headers: _headers, payload: _payload, ...item } = await findDeadLetter(ctx, letter.id);
+    const {
+      headers: _headers,
+      payload: _payload,
+      ...item
+    } = await findDeadLetter(ctx, letter.id, call.trace);
     return item;
   },
 });

@@ -13,6 +13,6 @@ export const showDeadLetter = route({
   problems: ['not_found', 'upstream_unavailable'],
   run:
     (ctx) =>
-    ({ params }) =>
-      findDeadLetter(ctx, params.id.toLowerCase()),
+    ({ params, trace }) =>
+      findDeadLetter(ctx, params.id.toLowerCase(), trace),
 });

@@ -39,9 +39,11 @@ export const showSettings = route({
   problems: [],
   run:
     (ctx) =>
-    async ({ query }) => {
-      const { answers, unreachable } = await askEach(ctx, query.service, (service) =>
-        ctx.peer.ask(questions.settingsOf(service), {}),
+    async ({ query, trace }) => {
+      const { answers, unreachable } = await askEach(
+        ctx,
+        { only: query.service, trace },
+        (service, options) => ctx.peer.ask(questions.settingsOf(service), {}, options),
       );
       const read = answers.flatMap(({ service, answer }) =>
         answer.settings.map((setting) => ({ service, setting })),
