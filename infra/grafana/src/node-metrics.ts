@@ -1,17 +1,11 @@
 /** Metrics of Node's process that prom-client measures, and of Prometheus about its targets; those that are shown. */
 export const nodeMetrics = {
-  nodejs_active_resources: ['type'],
-  nodejs_eventloop_lag_mean_seconds: [],
   nodejs_eventloop_lag_p99_seconds: [],
-  nodejs_eventloop_lag_max_seconds: [],
   nodejs_external_memory_bytes: [],
   nodejs_gc_duration_seconds_count: ['kind'],
   nodejs_gc_duration_seconds_sum: ['kind'],
-  nodejs_heap_size_total_bytes: [],
   nodejs_heap_size_used_bytes: [],
-  nodejs_heap_space_size_used_bytes: ['space'],
-  process_cpu_system_seconds_total: [],
-  process_cpu_user_seconds_total: [],
+  process_cpu_seconds_total: [],
   process_max_fds: [],
   process_open_fds: [],
   process_resident_memory_bytes: [],

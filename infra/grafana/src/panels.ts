@@ -56,6 +56,8 @@ export function stat(
   return describe(panel, about, STAT_HEIGHT).build();
 }
 
+const leastTops: Readonly<Record<string, number>> = { short: 1, percentunit: 0.01, ops: 0.1, reqps: 0.1 };
+
 /** Curves over time; a dashed line where its bound is. */
 export function graph(
   about: About & {
@@ -75,6 +77,8 @@ export function graph(
     .legend(legend())
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending));
   if (about.max !== undefined) panel.max(about.max);
+  // Nothing at all should lie on the ground, not in the middle of an axis around zero.
+  else if (about.unit in leastTops) panel.axisSoftMax(leastTops[about.unit] ?? 1);
   if (about.stacked) panel.stacking(new StackingConfigBuilder().mode(StackingMode.Normal).group('A'));
   if (about.bound !== undefined)
     panel.thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed));
@@ -107,7 +111,7 @@ export interface States {
 
 /** A bar for each series, whose colour says what was the case when. */
 export function states(
-  about: About & { readonly queries: readonly Query[]; readonly states: States },
+  about: About & { readonly queries: readonly Query[]; readonly states: States; readonly height?: number },
 ): Panel {
   const { one, zero, good } = about.states;
   const result = (text: string, value: 0 | 1) => ({
@@ -123,7 +127,7 @@ export function states(
     .mergeValues(true)
     .legend(legend())
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single));
-  return describe(panel, about, GRAPH_HEIGHT).build();
+  return describe(panel, about, about.height ?? GRAPH_HEIGHT).build();
 }
 
 /** A column of a table that holds numbers. */

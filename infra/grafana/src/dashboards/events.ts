@@ -198,7 +198,10 @@ const trail = [
     runbook: 'gatehouseauditcheckpointstale',
     width: 8,
     unit: Seconds,
-    queries: [{ of: max(series('audit_checkpoint_age_seconds'), 'instance'), legend: '{{instance}}' }],
+    queries: [
+      { of: max(series('audit_checkpoint_age_seconds'), 'instance'), legend: '{{instance}}' },
+      { of: max(series('audit_checkpoint_interval_seconds')), legend: 'due after' },
+    ],
   }),
   graph({
     title: 'Checkpoints that failed',

@@ -8,7 +8,7 @@ import {
 import { none } from '../bounds.ts';
 import type { Definition } from '../frame.ts';
 import { graph, heatmap, stat } from '../panels.ts';
-import { calculate, increase, max, orZero, quantile, rate, share, sum } from '../promql.ts';
+import { calculate, increase, max, orZero, quantile, rate, share, sum, top } from '../promql.ts';
 import { histogram, series } from '../series.ts';
 
 const requests = series('nis_api_requests_total');
@@ -172,13 +172,14 @@ const api = [
   }),
   graph({
     title: 'Time of a query, p95',
-    description: 'By what the statement does.',
-    runbook: 'pool-timed-out',
+    description:
+      'The ten slowest kinds of statement. All slow at once is Postgres; one is a lock, or a table that grew.',
+    runbook: 'gatehousedatabasepoolexhausted',
     width: 8,
     unit: Seconds,
     queries: [
       {
-        of: quantile(0.95, { of: 'nis_db_query_duration_seconds', by: ['operation'] }),
+        of: top(10, quantile(0.95, { of: 'nis_db_query_duration_seconds', by: ['operation'] })),
         legend: '{{operation}}',
       },
     ],

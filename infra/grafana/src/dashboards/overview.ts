@@ -269,7 +269,7 @@ const saturation = [
       'How late timers come, by process. Beyond the line a process computes where it should not, or lacks processor.',
     runbook: 'gatehouseeventlooplag',
     more: 'gatehouse-runtime',
-    width: 8,
+    width: 6,
     unit: Seconds,
     bound: boundOf('GatehouseEventLoopLag'),
     queries: [{ of: max(series('nodejs_eventloop_lag_p99_seconds'), 'instance'), legend: '{{instance}}' }],
@@ -280,7 +280,7 @@ const saturation = [
       'Age of the oldest event that is written but not yet on the bus. It grows while NATS is away; nothing is lost.',
     runbook: 'gatehouseoutboxgrowing',
     more: 'gatehouse-events',
-    width: 8,
+    width: 6,
     unit: Seconds,
     bound: boundOf('GatehouseOutboxGrowing'),
     queries: [{ of: max(series('outbox_oldest_seconds'), 'service'), legend: '{{service}}' }],
@@ -291,10 +291,22 @@ const saturation = [
       'Sessions neither ended nor expired, of the largest tenants. A sudden fall is a revocation of many, wanted or not.',
     runbook: 'where-to-look-first',
     more: 'gatehouse-tokens',
-    width: 8,
+    width: 6,
     unit: Short,
     stacked: true,
     queries: [{ of: max(series('session_active'), 'tenant'), legend: '{{tenant}}' }],
+  }),
+  graph({
+    title: 'Instances behind the gateway',
+    description:
+      'With several instances of a service: those that say they are not ready, and requests of five minutes that were sent to another one because the first did not take them.',
+    runbook: 'gatehousenotready',
+    width: 6,
+    unit: Short,
+    queries: [
+      { of: orZero(count(compare(series('upstream_instance_ready'), '==', 0))), legend: 'not ready' },
+      { of: orZero(sum(increase(series('upstream_retries_total'), '5m'))), legend: 'sent to another' },
+    ],
   }),
 ];
 

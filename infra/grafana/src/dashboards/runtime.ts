@@ -56,7 +56,7 @@ const now = [
     of: max(calculate(resident(), '/', memoryLimit())),
   }),
   stat({
-    title: 'Event loop, p99 of its lag',
+    title: 'Event loop lag, p99',
     description: 'Of the process whose timers are latest.',
     runbook: 'gatehouseeventlooplag',
     width: 4,
@@ -100,6 +100,10 @@ function resident() {
   return max(series('process_resident_memory_bytes'), 'instance');
 }
 
+function heap() {
+  return max(series('nodejs_heap_size_used_bytes'), 'instance');
+}
+
 function memoryLimit() {
   return max(series('gatehouse_memory_limit_bytes'), 'instance');
 }
@@ -116,45 +120,47 @@ const processes = [
     queries: [{ of: max(series('nodejs_eventloop_lag_p99_seconds'), 'instance'), legend: '{{instance}}' }],
   }),
   graph({
-    title: 'Event loop, mean of its lag',
+    title: 'Processor, of what there is',
     description:
-      'Ten milliseconds are the resolution of the measure. A mean that rises is a loop that is always busy: add instances.',
-    runbook: 'gatehouseeventlooplag',
+      'Part of the processors that a process may use. Hashes run on threads of their own, so that one process can use all. Beyond the line it is time for another instance.',
+    runbook: 'gatehousecpuhigh',
     width: 8,
-    unit: Seconds,
-    queries: [{ of: max(series('nodejs_eventloop_lag_mean_seconds'), 'instance'), legend: '{{instance}}' }],
-  }),
-  graph({
-    title: 'Processor',
-    description:
-      'Seconds of processor a second. Hashes run on threads of their own: a process may use more than one.',
-    runbook: 'gatehouseeventlooplag',
-    width: 8,
-    unit: Short,
-    decimals: 2,
+    unit: PercentUnit,
+    bound: boundOf('GatehouseCpuHigh'),
     queries: [
       {
         of: calculate(
-          sum(rate(series('process_cpu_user_seconds_total')), 'instance'),
-          '+',
-          sum(rate(series('process_cpu_system_seconds_total')), 'instance'),
+          sum(rate(series('process_cpu_seconds_total')), 'instance'),
+          '/',
+          max(series('gatehouse_processors'), 'instance'),
         ),
         legend: '{{instance}}',
       },
-      { of: min(series('gatehouse_processors')), legend: 'at most' },
+    ],
+  }),
+  graph({
+    title: 'Memory and heap, of their limits',
+    description:
+      'Part of the memory, and of the JavaScript heap, that a process may use. At the first limit the kernel ends it, at the second Node does.',
+    runbook: 'gatehousememoryhigh',
+    width: 8,
+    unit: PercentUnit,
+    bound: boundOf('GatehouseMemoryHigh'),
+    queries: [
+      { of: calculate(resident(), '/', memoryLimit()), legend: 'memory: {{instance}}' },
+      {
+        of: calculate(heap(), '/', max(series('gatehouse_heap_limit_bytes'), 'instance')),
+        legend: 'heap: {{instance}}',
+      },
     ],
   }),
   graph({
     title: 'Memory',
-    description:
-      'Resident memory of each process, and the least that one of them may use. Hashing takes ARGON2_MEMORY_KIB for each place.',
+    description: 'Resident memory of each process. Hashing takes ARGON2_MEMORY_KIB for each place.',
     runbook: 'gatehousememoryhigh',
     width: 8,
     unit: BytesIEC,
-    queries: [
-      { of: resident(), legend: '{{instance}}' },
-      { of: min(series('gatehouse_memory_limit_bytes')), legend: 'at most' },
-    ],
+    queries: [{ of: resident(), legend: '{{instance}}' }],
   }),
   graph({
     title: 'Heap',
@@ -163,10 +169,7 @@ const processes = [
     runbook: 'gatehousememoryhigh',
     width: 8,
     unit: BytesIEC,
-    queries: [
-      { of: max(series('nodejs_heap_size_used_bytes'), 'instance'), legend: '{{instance}}' },
-      { of: min(series('gatehouse_heap_limit_bytes')), legend: 'at most' },
-    ],
+    queries: [{ of: heap(), legend: '{{instance}}' }],
   }),
   graph({
     title: 'Memory outside the heap',
@@ -238,7 +241,7 @@ const database = [
     title: 'Time of a query, p95',
     description:
       'By service, with the way to Postgres and back. All slow at once is Postgres: its disk, its locks, its processor.',
-    runbook: 'pool-timed-out',
+    runbook: 'gatehousedatabasepoolexhausted',
     width: 8,
     unit: Seconds,
     queries: [
@@ -248,7 +251,7 @@ const database = [
   table({
     title: 'Queries',
     description: 'By service and by what the statement does, over the time that is shown.',
-    runbook: 'pool-timed-out',
+    runbook: 'gatehousedatabasepoolexhausted',
     width: 12,
     labels: ['service', 'operation'],
     columns: [
@@ -290,6 +293,7 @@ const database = [
       'Which release of a service runs in which process, and for how long. Two releases of one service side by side are a deploy under way, or one that stopped half way.',
     runbook: 'gatehousedown',
     width: 24,
+    height: 6,
     labels: ['service', 'version', 'instance'],
     columns: [
       {

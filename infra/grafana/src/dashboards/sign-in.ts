@@ -21,7 +21,7 @@ const now = [
   stat({
     title: 'Sign-ins',
     description: 'Sign-ins that were tried, with whatever result.',
-    runbook: 'failed-sign-ins',
+    runbook: 'gatehouseloginfailureshigh',
     width: 4,
     unit: OpsPerSecond,
     decimals: 2,
@@ -39,7 +39,7 @@ const now = [
     of: share(sum(rate(refused)), sum(rate(judged))),
   }),
   stat({
-    title: 'Lockouts',
+    title: 'Accounts locked',
     description: 'Accounts that were locked in the time that is shown, after too many wrong passwords.',
     runbook: 'gatehouselockoutshigh',
     width: 4,
@@ -91,14 +91,14 @@ const results = [
     title: 'Sign-ins by result',
     description:
       'success and mfa_required are as they should be; failure is a wrong address or password, locked a locked account, rate_limited a limit, hash_busy a lack of processors.',
-    runbook: 'failed-sign-ins',
+    runbook: 'gatehouseloginfailureshigh',
     width: 12,
     unit: OpsPerSecond,
     stacked: true,
     queries: [{ of: sum(rate(logins), 'result'), legend: '{{result}}' }],
   }),
   graph({
-    title: 'Wrong credentials',
+    title: 'Wrong credentials over time',
     description:
       'Part of the sign-ins that failed for a wrong address or password; beyond the line the alert fires.',
     runbook: 'gatehouseloginfailureshigh',
@@ -109,7 +109,7 @@ const results = [
     queries: [{ of: share(sum(rate(refused)), sum(rate(judged))), legend: 'wrong credentials' }],
   }),
   graph({
-    title: 'Lockouts',
+    title: 'Lockouts begun and lifted',
     description:
       'Lockouts begun (locked) and lifted (unlocked). Many at once, on accounts that have nothing in common, are an attack: limit the addresses that they come from.',
     runbook: 'gatehouselockoutshigh',
@@ -143,9 +143,10 @@ const times = [
     title: 'Time of a sign-in',
     description:
       'With its hash and its wait for a place to hash. It is the same for addresses without an account.',
-    runbook: 'gatehousehashbusy',
+    runbook: 'gatehousesigninslow',
     width: 12,
     unit: Seconds,
+    bound: boundOf('GatehouseSignInSlow'),
     queries: [
       { of: quantile(0.5, { of: 'auth_duration_seconds', by: ['strategy'] }), legend: '{{strategy}} p50' },
       { of: quantile(0.95, { of: 'auth_duration_seconds', by: ['strategy'] }), legend: '{{strategy}} p95' },

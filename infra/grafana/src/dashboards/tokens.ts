@@ -6,6 +6,8 @@ import { compare, count, increase, max, orZero, quantile, rate, sum, until } fro
 import { series } from '../series.ts';
 
 const refreshes = series('auth_refresh_total');
+// Of the process: one that runs all services is none of those that can be chosen.
+const stale = series('token_revocation_feed_stale', { service: /.+/ });
 const latency = 'auth_http_request_duration_seconds';
 
 const now = [
@@ -47,7 +49,7 @@ const now = [
     width: 4,
     unit: Short,
     bound: none,
-    of: orZero(count(compare(series('token_revocation_feed_stale'), '==', 1))),
+    of: orZero(count(compare(stale, '==', 1))),
   }),
   stat({
     title: 'Age of the signing key',
@@ -81,9 +83,9 @@ const sessions = [
     queries: [{ of: sum(rate(refreshes), 'result'), legend: '{{result}}' }],
   }),
   graph({
-    title: 'Replays',
+    title: 'Replays a minute',
     description:
-      'Replays a minute. Each one wrote security.refresh_replay_detected with address and client of both users of the token.',
+      'Spent refresh tokens that came again. Each one wrote security.refresh_replay_detected with address and client of both users of the token.',
     runbook: 'gatehouserefreshreplay',
     width: 12,
     unit: Short,
@@ -91,7 +93,7 @@ const sessions = [
     queries: [
       {
         of: orZero(sum(increase(series('auth_refresh_total', { result: 'replay' }), '1m'))),
-        legend: 'replays a minute',
+        legend: 'replays',
       },
     ],
   }),
@@ -161,10 +163,11 @@ const trust = [
     runbook: 'gatehouserevocationfeedstale',
     width: 24,
     unit: Short,
+    height: 5,
     states: { one: 'stale', zero: 'fresh', good: 0 },
     queries: [
       {
-        of: max(series('token_revocation_feed_stale'), 'service', 'instance'),
+        of: max(stale, 'service', 'instance'),
         legend: '{{service}} {{instance}}',
       },
     ],
