@@ -41,6 +41,8 @@ export interface InstallationOptions {
   readonly busFolder?: string | undefined;
   /** Log of a server that is not this installation's own, to be searched for secrets as well. */
   readonly otherLog?: string | undefined;
+  /** Folder of the checkout whose code a service runs, asked at each of its starts; this one's unless given. */
+  readonly codeOf?: ((service: string) => string) | undefined;
   /** Whether `close` searches what was logged for secrets; true unless given. A benchmark has no time for it. */
   readonly searchLogs?: boolean;
 }
@@ -63,6 +65,8 @@ export interface Installation {
   readonly instances: readonly string[];
   /** Own address of a process; of a service with several the first one's. In one process all share one. */
   urlOf(service: string): string;
+  /** Of a service with several the first one's; undefined when it does not run. */
+  pidOf(service: string): number | undefined;
   /** SIGKILL, as a power cut; resolves when it is gone. A service's name means all of its instances, here and below. */
   killService(service: string): Promise<void>;
   /** Orderly end. */
@@ -114,7 +118,8 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   };
   const startService = (name: string) =>
     each(name, async (one) => {
-      const about = { home: home.path, port: ports.get(one.name) ?? 0, env };
+      const root = options.codeOf?.(one.service) ?? repositoryRoot;
+      const about = { home: home.path, port: ports.get(one.name) ?? 0, env, root };
       processes.set(one.name, await startServiceProcess(one, about));
     });
   // Token first: auth's first administrator and everybody's keys come through it.
@@ -131,6 +136,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     services,
     instances: instances.map(({ name }) => name),
     urlOf: (name) => urlsOf(name)[0] ?? urlsOf('all-in-one')[0] ?? '',
+    pidOf: (name) => processes.get(of(name)[0]?.name ?? name)?.pid,
     killService: (name) => each(name, (one) => processes.get(one.name)?.kill()),
     stopService: (name) => each(name, (one) => processes.get(one.name)?.stop()),
     startService,
@@ -193,13 +199,13 @@ function settingsFor(
 
 async function startServiceProcess(
   { name, service }: { name: string; service: string },
-  about: { home: string; port: number; env: Record<string, string> },
+  about: { home: string; port: number; env: Record<string, string>; root: string },
 ): Promise<ServerProcess> {
   const live = `http://127.0.0.1:${about.port}/health/ready`;
   return startProcess({
     name,
     binary: process.execPath,
-    args: [join(repositoryRoot, 'services', service, 'src/main.ts')],
+    args: [join(about.root, 'services', service, 'src/main.ts')],
     env: {
       PATH: process.env.PATH,
       HOME: about.home,
@@ -208,7 +214,7 @@ async function startServiceProcess(
       ...about.env,
       PORT: String(about.port),
     },
-    cwd: repositoryRoot,
+    cwd: about.root,
     logFile: join(about.home, `${name}.log`),
     stop: { signal: 'SIGTERM', timeoutMs: 20_000 },
     isReady: async () => (await fetch(live).catch(() => undefined))?.status === 200,

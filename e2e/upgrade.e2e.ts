@@ -1,0 +1,162 @@
+import { randomBytes } from 'node:crypto';
+import { repositoryRoot, startInstallation } from '@gatehouse/embedded';
+import { apiOf, eventually } from '@gatehouse/kit/testing';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { auditEvent, mode, newPerson, newTenant, type Person, type Platform, signIn } from './platform.ts';
+import { releasedCode, releases } from './released-code.ts';
+import { gatehouseFor } from './run-gatehouse.ts';
+import { expectNothingLost, progress, startTraffic, type Traffic } from './traffic.ts';
+
+// The road of docs/upgrades.md: the last release runs, the database is migrated under it, then its services give way to
+// those of this checkout, one after the other, under traffic that notices each request that fails.
+const release = releases().at(-1);
+if (release === undefined) throw new Error('packages/schema/upgrade/released.json names no release');
+const code = releasedCode(release);
+const missing = 'missing' in code ? code.missing : undefined;
+
+let database: {
+  readonly url: string;
+  query(text: string, values?: unknown[]): Promise<void>;
+  drop(): Promise<void>;
+};
+let platform: Platform;
+let before: Person;
+let traffic: Traffic;
+const gatehouse = gatehouseFor(() => platform);
+/** Services that run this checkout's code by now. */
+const rolled = new Set<string>();
+
+async function emptyDatabase(): Promise<typeof database> {
+  const name = `upgrade_${randomBytes(6).toString('hex')}`;
+  const server = process.env.TEST_POSTGRES_URL ?? '';
+  const run = async (url: string, text: string, values: unknown[] = []) => {
+    const client = new pg.Client({ connectionString: url });
+    await client.connect();
+    await client.query(text, values).finally(() => client.end());
+  };
+  await run(server, `create database ${name} template template0`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return {
+    url: url.href,
+    query: (text, values) => run(url.href, text, values),
+    drop: () => eventually(() => run(server, `drop database if exists ${name} with (force)`)),
+  };
+}
+
+async function startReleased(root: string): Promise<Platform> {
+  const installation = await startInstallation({
+    mode,
+    databaseUrl: database.url,
+    // What the older release logged is not for this one to mend.
+    searchLogs: false,
+    codeOf: (service) => (rolled.has(service) ? repositoryRoot : root),
+    env: { REFRESH_REUSE_GRACE_SECONDS: '60' },
+  });
+  const api = apiOf(installation.url);
+  return {
+    ...installation,
+    api,
+    adminToken: async () => (await signIn(api, installation.admin)).access_token,
+  };
+}
+
+/** One of everything that people do, through every service, and the audit has it. */
+async function everything(what: string): Promise<void> {
+  const person = await newPerson(platform.api);
+  const refreshed = await platform.api.post('/api/auth/refresh', { refresh_token: person.refresh_token });
+  expect(refreshed.status, `${what}: ${refreshed.text}`).toBe(200);
+  const me = await platform.api.get('/api/auth/me', { token: refreshed.body.access_token });
+  expect(me.body, what).toMatchObject({ user_id: person.user_id });
+  const tenant = await newTenant(platform, 'upgrade');
+  await issueNatsUser(what);
+  for (const query of [
+    { type: 'session.refreshed', user_id: person.user_id },
+    { type: 'admin.tenant.created', tenant_id: tenant },
+  ])
+    await auditEvent(platform, query);
+}
+
+async function issueNatsUser(what: string): Promise<void> {
+  const token = await platform.adminToken();
+  const post = async (path: string, body: unknown) => {
+    const answer = await platform.api.post(`/api/nats${path}`, body, { token });
+    expect(answer.status, `${what}: ${answer.text}`).toBe(201);
+    return answer.body;
+  };
+  const name = `upgrade-${randomBytes(4).toString('hex')}`;
+  const account = await post('/accounts', { name });
+  const user = await post('/users', { account_id: account.id, name });
+  const { creds } = await post(`/users/${user.id}/credentials`, { ttl_seconds: 3_600 });
+  expect(creds, what).toContain('BEGIN NATS USER JWT');
+}
+
+/** An event of a type that nobody knows, as a release to come would write it. */
+async function fromTheFuture(type: string): Promise<void> {
+  await database.query(
+    `insert into auth.outbox (id, type, subject, aggregate, data) values (gen_random_uuid(), $1, $1, 'upgrade', $2)`,
+    [type, { tenant_id: null, trace_id: '0'.repeat(32), occurred_at: new Date().toISOString() }],
+  );
+  await auditEvent(platform, { type });
+}
+
+const services = mode === 'one' ? ['all-in-one'] : ['token', 'auth', 'nats-identity', 'audit', 'gateway'];
+const told = missing === undefined ? '' : ` (skipped: ${missing})`;
+
+describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the last release${told}`, () => {
+  beforeAll(async () => {
+    database = await emptyDatabase();
+    platform = await startReleased('root' in code ? code.root : '');
+    before = await newPerson(platform.api);
+    await everything('before');
+    traffic = await startTraffic(platform, 2);
+    await gatehouse.done(['login', '--email', platform.admin.email], `${platform.admin.password}\n`);
+  });
+  afterAll(async () => {
+    await traffic?.stop();
+    await platform?.close();
+    await database?.drop();
+    gatehouse.close();
+  });
+
+  it('migrating under the running services of before lets no request fail', async () => {
+    await progress(traffic, 5);
+    const applied = await gatehouse.json(['migrate', 'up']);
+    expect(applied.applied.every((name: string) => name > release.newest)).toBe(true);
+    await progress(traffic, 20);
+    expect(traffic.refreshers.flatMap(({ refused }) => refused)).toEqual([]);
+  });
+
+  it('the services of before do all that they did, on the new schema', async () => {
+    await everything('old code, new schema');
+    await fromTheFuture('auth.upgrade.foreseen');
+  });
+
+  it.each(services)(
+    '%s gives way to its new release, and with the others as they are all works',
+    async (service) => {
+      await platform.stopService(service);
+      rolled.add(service);
+      await platform.startService(service);
+      await progress(traffic, 5);
+      await everything(`${service} is new`);
+    },
+  );
+
+  it('tokens, sessions and credentials of before are as good as they were', async () => {
+    const me = await platform.api.get('/api/auth/me', { token: before.access_token });
+    expect(me.body, me.text).toMatchObject({ user_id: before.user_id });
+    const refreshed = await platform.api.post('/api/auth/refresh', { refresh_token: before.refresh_token });
+    expect(refreshed.status, refreshed.text).toBe(200);
+    await signIn(platform.api, { email: before.email, password: before.password });
+    expect(await gatehouse.json(['whoami'])).toMatchObject({ email: platform.admin.email });
+  });
+
+  it('no event was lost on the way, and the audit’s chains are sound from the first record to the last', async () => {
+    await fromTheFuture('auth.upgrade.foretold');
+    await traffic.stop();
+    await expectNothingLost(platform, traffic);
+    expect(await gatehouse.done(['audit', 'verify'])).toContain('the trail is sound');
+  });
+});
