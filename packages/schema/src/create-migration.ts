@@ -23,7 +23,8 @@ const reserved: ReadonlySet<string> = new Set(
 
 const template = `/** What this changes, and why. */
 export const up = \`
--- SQL, run in one transaction with the record that it ran.
+-- SQL, run in one transaction with the record that it ran. The release of before goes on meanwhile: add what it can
+-- ignore. CONTRIBUTING.md says how to build an index, and how to take something away.
 \`;
 
 // Back to what was there before; say what is lost.
