@@ -5,6 +5,7 @@ import { auditExport } from './audit-export.ts';
 import { auditSearch } from './audit-search.ts';
 import { closeTrail } from './audit-trail.ts';
 import type { Measurement } from './bench.ts';
+import { cost } from './cost.ts';
 import { footprint } from './footprint.ts';
 import { http } from './http.ts';
 import { ingest } from './ingest.ts';
@@ -12,6 +13,7 @@ import { login } from './login.ts';
 import { natsCredentials } from './nats-credentials.ts';
 import { natsReencrypt } from './nats-reencrypt.ts';
 import { natsSync } from './nats-sync.ts';
+import { pooler } from './pooler.ts';
 import { refresh } from './refresh.ts';
 import { type Figure, table } from './report.ts';
 import { revocation } from './revocation.ts';
@@ -26,9 +28,11 @@ const measurements: Readonly<Record<string, Measurement>> = {
   'audit-export': auditExport,
   ingest,
   footprint,
+  cost,
   'nats-credentials': natsCredentials,
   'nats-reencrypt': natsReencrypt,
   'nats-sync': natsSync,
+  pooler,
 };
 
 const { values, positionals } = parseArgs({
