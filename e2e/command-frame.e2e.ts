@@ -119,7 +119,11 @@ describe('the frame of the command', () => {
   it('doctor ends with 1 when something has failed, and says what to do', async () => {
     const broken = gatehouseFor(
       () => platform,
-      () => ({ ...platform.env, DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }),
+      () => ({
+        ...platform.env,
+        DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
+        DATABASE_DIRECT_URL: '',
+      }),
     );
     const { code, out } = await broken.run(['doctor', '--quiet']);
     expect(code).toBe(1);
