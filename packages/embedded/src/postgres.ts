@@ -51,6 +51,8 @@ const SETTINGS: Record<string, string> = {
   shared_buffers: '128MB',
   timezone: 'UTC',
   log_timezone: 'UTC',
+  // The DETAIL of a refused row shows its values: an address, or whatever somebody sent as a name.
+  log_error_verbosity: 'terse',
 };
 
 /** Starts Postgres on 127.0.0.1, first making the cluster, the owner role and its database where there are none. */
