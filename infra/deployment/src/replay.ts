@@ -122,6 +122,7 @@ async function carryOut(step: Step, state: State, machine: Machine): Promise<voi
   else if (step.keyword === 'HEALTHCHECK') state.healthcheck = execForm(text.replace(/^CMD\s+/, '')) ?? [];
   else if (step.keyword === 'COPY') copy(step, words, { state, machine });
   else if (step.keyword === 'RUN') await runStep(step, state, machine);
+  else if (step.keyword === 'ENTRYPOINT' && execForm(text)?.length === 0) return;
   else if (step.keyword !== 'EXPOSE') throw new Error(`line ${step.line}: ${step.keyword} is not replayed`);
 }
 

@@ -60,6 +60,17 @@ export const SERVERS = {
     choose: () => ['kustomize'],
     path: 'usr/bin/kustomize',
   },
+  // It only reads our compose files: there is no engine to start.
+  compose: {
+    name: 'docker-compose',
+    setting: 'DOCKER_COMPOSE',
+    atLeast: [2, 26],
+    optional: true,
+    ask: ['version'],
+    suites: newest,
+    choose: () => ['docker-compose'],
+    path: 'usr/libexec/docker/cli-plugins/docker-compose',
+  },
   // From 1.21 on it knows prepared statements in transaction mode; stable releases carry older ones.
   pgbouncer: {
     name: 'pgbouncer',

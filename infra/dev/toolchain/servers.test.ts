@@ -40,7 +40,7 @@ test('of the server that everything needs, the newest does, and 2.10 does not', 
 
 test('only what is optional may be missing', () => {
   expect(SERVERS.nats210.optional).toBe(true);
-  for (const server of [SERVERS.prometheus, SERVERS.kustomize, SERVERS.pgbouncer])
+  for (const server of [SERVERS.prometheus, SERVERS.kustomize, SERVERS.compose, SERVERS.pgbouncer])
     expect(server.optional).toBe(true);
   for (const server of [SERVERS.nats, SERVERS.redis]) expect(whyMissing(server)).toBeUndefined();
 });

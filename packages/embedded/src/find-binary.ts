@@ -46,6 +46,11 @@ export function findKustomize(): Binary | undefined {
   return given('KUSTOMIZE') ?? localTool('kustomize');
 }
 
+/** Docker Compose, for tests of the compose files; undefined when the set-up said that they are skipped. */
+export function findCompose(): Binary | undefined {
+  return given('DOCKER_COMPOSE') ?? localTool('docker-compose');
+}
+
 /** PgBouncer 1.21 or newer, for tests behind a pooler; undefined when the set-up said that they are skipped. */
 export function findPgBouncer(): Binary | undefined {
   return given('PGBOUNCER') ?? localTool('pgbouncer');

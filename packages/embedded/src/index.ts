@@ -2,6 +2,7 @@ export { type BusFiles, followBus, openBusFiles } from './bus-files.ts';
 export { EmbeddedError, reasonOf } from './embedded-error.ts';
 export {
   type Binary,
+  findCompose,
   findKustomize,
   findNatsServer,
   findNatsServer210,
