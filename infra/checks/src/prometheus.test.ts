@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createProgram } from '@gatehouse/cli/program';
-import { findPromtool } from '@gatehouse/embedded';
+import { findPromtool, temporaryHome } from '@gatehouse/embedded';
 import { baseSettings } from '@gatehouse/kit';
 import { describe, expect, it, test } from 'vitest';
 import { declaredSettings } from './document-config.ts';
@@ -34,7 +34,14 @@ function run(...args: string[]): void {
 const inFolder = (folder: 'rules' | 'tests') => filesIn(folder).map((name) => `${folder}/${name}`);
 
 describe.skipIf(promtool === undefined)('promtool', () => {
-  test.each(['prometheus.yml', 'prometheus-split.yml'])('accepts %s', (file) => run('check', 'config', file));
+  // In a copy, beside which lies what an operator has to put there.
+  test.each(['prometheus.yml', 'prometheus-split.yml'])('accepts %s', (file) => {
+    const home = temporaryHome('gatehouse-promtool-');
+    cpSync(prometheusFolder, home.path, { recursive: true });
+    writeFileSync(join(home.path, 'metrics-secret'), 'a-scraper-knows-this-secret');
+    run('check', 'config', join(home.path, file));
+    home.remove();
+  });
 
   test('accepts the rules', () => run('check', 'rules', '--lint=all', '--lint-fatal', ...inFolder('rules')));
 

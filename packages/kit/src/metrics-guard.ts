@@ -92,7 +92,9 @@ function judgeOf(config: GuardConfig): (request: FastifyRequest) => boolean {
   }
   const secret = config.METRICS_GUARD_SECRET ?? '';
   return ({ headers }) => {
-    const shown = headers['x-metrics-secret'];
+    // As a bearer token too: it is what Prometheus can send. Its `http_headers` of 3.5 repeat a header once more with
+    // every scrape (prometheus/common#919), so that the second scrape shows another text and a later one is too large.
+    const shown = headers['x-metrics-secret'] ?? /^bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1];
     return secret !== '' && typeof shown === 'string' && constantTimeEqual(shown, secret);
   };
 }

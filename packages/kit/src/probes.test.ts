@@ -53,10 +53,19 @@ describe('a process of one service', () => {
     const ask = async (headers: Record<string, string>) =>
       (await platform.api.get('/metrics', { headers })).status;
     expect(await ask({ 'x-metrics-secret': secret })).toBe(200);
+    expect(await ask({ authorization: `Bearer ${secret}` })).toBe(200);
+    for (const wrong of [
+      `Bearer ${secret}x`,
+      secret,
+      `Basic ${secret}`,
+      `Bearer ${secret} ${secret}`,
+      'Bearer ',
+    ])
+      expect(await ask({ authorization: wrong }), wrong).toBe(403);
     for (const wrong of ['', 'x', `${secret}x`, secret.slice(1), secret.toUpperCase()])
       expect(await ask({ 'x-metrics-secret': wrong }), wrong).toBe(403);
     expect(await ask({})).toBe(403);
-    expect(await ask({ authorization: `Bearer ${secret}`, 'x-forwarded-for': '192.0.2.7' })).toBe(403);
+    expect(await ask({ authorization: 'Bearer another', 'x-forwarded-for': '192.0.2.7' })).toBe(403);
   });
 
   it('switched off they are not there', async () => {

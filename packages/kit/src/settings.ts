@@ -123,7 +123,7 @@ export const baseSettings = {
   }),
   METRICS_GUARD_SECRET: setting.optional({
     secret: true,
-    doc: 'Value of the header x-metrics-secret when METRICS_GUARD=secret.',
+    doc: 'What a scraper shows when METRICS_GUARD=secret: in the header x-metrics-secret, or as a bearer token.',
   }),
   METRICS_GUARD_ALLOWLIST: setting.list({
     default: ['127.0.0.0/8', '::1/128'],
