@@ -5,9 +5,17 @@ const introduction = `
 \`GET /metrics\` of every process, in the Prometheus text format. Who may read it is set by \`METRICS_GUARD\` (see
 docs/config.md): by default only the machine itself.
 
-No label carries an address, an e-mail or a user id; \`tenant\` holds the largest tenants and \`other\`. A counter
-appears with its first increment per label, so alerts use \`rate()\` or \`increase()\`. Node's own metrics
-(\`nodejs_*\`, \`process_*\`: event loop, heap, garbage collection, CPU) are on the same page and not listed here.
+No label carries an address, an e-mail or a user id; \`tenant\` holds the largest tenants and \`other\`. Whatever is sent,
+the number of series stays bounded (\`e2e/cardinality.e2e.ts\`). Node's own metrics (\`nodejs_*\`, \`process_*\`: event loop,
+heap, garbage collection, CPU) are on the same page and not listed here.
+
+A metric is shown by the processes that measure it. Counters that alerts rest on begin at 0, so that \`increase()\` sees the
+first of each; the others appear with their first increment per label. A gauge appears when it is first measured:
+\`tls_certificate_*\` only for connections with TLS (cluster connections over WebSocket are not read), the times of signing
+keys only for managed ones.
+
+\`auth_mfa_total\` and \`auth_dependency_up{dep="smtp"}\` come with the features that they count: there is neither a second
+factor nor mail yet. \`infra/prometheus\` has the scrape configurations, recording rules and alerts that rest on these.
 `;
 
 /** One metric as its registry knows it. */
