@@ -10,6 +10,8 @@ export type Standing = (typeof standings)[number];
 /** How often an instance is asked: one that is ready, to hear that it drains well before it goes; another, to use it again. */
 const READY_EVERY_MS = 1_000;
 const OTHERWISE_EVERY_MS = 250;
+/** However often requests ask for a look: answers that end their connection, such as 413, may come in floods. */
+const LOOKS_APART_MS = 50;
 const PROBE_TIMEOUT_MS = 2_000;
 
 /** What an instance is made with. */
@@ -31,6 +33,7 @@ export class Instance {
   // Grows with what requests find out: a probe sent before then tells of the past.
   #news = 0;
   #looking = false;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #watched = false;
 
@@ -70,8 +73,7 @@ export class Instance {
   /** It may have changed: it is asked at once. */
   suspect(): void {
     if (!this.#watched || this.#looking) return;
-    clearTimeout(this.#timer);
-    void this.#look();
+    this.#lookIn(Math.max(0, this.#lookedAt + LOOKS_APART_MS - performance.now()));
   }
 
   async close(): Promise<void> {
@@ -85,9 +87,14 @@ export class Instance {
     const news = this.#news;
     const standing = await this.#ask();
     this.#looking = false;
+    this.#lookedAt = performance.now();
     if (!this.#watched) return;
     if (news === this.#news) this.#stand(standing);
-    const waitMs = this.#standing === 'ready' ? READY_EVERY_MS : OTHERWISE_EVERY_MS;
+    this.#lookIn(this.#standing === 'ready' ? READY_EVERY_MS : OTHERWISE_EVERY_MS);
+  }
+
+  #lookIn(waitMs: number): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#look(), waitMs).unref();
   }
 
