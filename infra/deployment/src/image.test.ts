@@ -33,7 +33,7 @@ if (fault !== undefined) console.warn(`the image is not built here: ${fault}`);
 
 /** Beyond it somebody has let in what does not belong there. */
 const APP_BYTES_MAX = 40_000_000;
-const BUILD_MS = 90_000;
+const BUILD_MS = 240_000;
 /** The user of the image. */
 const UID = 1000;
 
@@ -113,7 +113,7 @@ describe.skipIf(fault !== undefined)('the image, built and run without an engine
     await database?.drop();
     home.remove();
     rmSync(build, { recursive: true, force: true });
-  });
+  }, BUILD_MS);
 
   it('holds what the programs load and little else, and runs as nobody', () => {
     const app = bytesBelow(join(image.root, 'app'));
@@ -193,13 +193,15 @@ describe.skipIf(fault !== undefined)('the image, built and run without an engine
       const output = outputOf(child);
       const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
       try {
+        const until = async (what: string, check: () => Promise<boolean>) =>
+          eventually(check, BUILD_MS / 2).catch(() => expect.fail(`never ${what}:\n${output()}`));
         // As the engine asks: the HEALTHCHECK's own command, beside the service.
-        await eventually(async () => {
+        await until('healthy', async () => {
           const { code } = await runIn(image, asContainer(image.healthcheck, settings));
           return code === 0;
-        }, 30_000);
+        });
         const api = apiOf(`http://127.0.0.1:${port}`);
-        await eventually(async () => (await api.get('/health/ready')).status === 200, 30_000);
+        await until('ready', async () => (await api.get('/health/ready')).status === 200);
         const person = { email: newEmail(), password: goodPassword };
         expect((await api.post('/api/auth/register', person)).status).toBe(201);
         expect((await api.post('/api/auth/login', person)).status).toBe(200);
