@@ -15,6 +15,8 @@ export interface Query {
   readonly of: Vector<string>;
   /** Name of the series; `{{label}}` stands for the value of a label. */
   readonly legend: string;
+  /** Whether single requests are shown as points that lead to their traces. */
+  readonly exemplars?: boolean;
 }
 
 /** What every panel says of itself. */
@@ -81,8 +83,10 @@ function thresholdsOf(bound: Bound | undefined): ThresholdsConfigBuilder {
 }
 
 /** A query over the time that is shown. */
-export const ranged = ({ of, legend }: Query, at: number): DataqueryBuilder =>
-  named(of, at).legendFormat(legend).range();
+export const ranged = ({ of, legend, exemplars }: Query, at: number): DataqueryBuilder => {
+  const query = named(of, at).legendFormat(legend).range();
+  return exemplars ? query.exemplar(true) : query;
+};
 
 /** A query of now alone. */
 export const instant = ({ of, legend }: Query, at: number): DataqueryBuilder =>

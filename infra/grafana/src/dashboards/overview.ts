@@ -148,7 +148,7 @@ const traffic = [
     queries: [
       { of: quantile(0.5, { of: latency, where: { route } }), legend: 'p50' },
       { of: quantile(0.95, { of: latency, where: { route } }), legend: 'p95' },
-      { of: quantile(0.99, { of: latency, where: { route } }), legend: 'p99' },
+      { of: quantile(0.99, { of: latency, where: { route } }), legend: 'p99', exemplars: true },
     ],
   }),
   graph({
