@@ -118,3 +118,20 @@ it('every migration keeps every row, up and down, and what was migrated with row
   const fresh = readFileSync(join(import.meta.dirname, '../schema.sql'), 'utf8');
   expect(withoutNumbers(await dump())).toBe(withoutNumbers(fresh));
 }, 120_000);
+
+it.each([
+  ['lost', [], 'm loses or changes a row of a.b'],
+  ['changed', [{ id: 1, x: 3 }], 'm loses or changes a row of a.b'],
+  ['doubled away', [{ id: 1, x: 2, y: 1 }], 'm loses or changes a row of a.b'],
+  ['gone with its table', undefined, 'm drops a.b with its rows'],
+])('a row that is %s is noticed', (_, after, message) => {
+  const rows = [
+    { id: 1, x: 2 },
+    { id: 1, x: 2 },
+  ];
+  const left = new Map(after === undefined ? [] : [['a.b', after]]);
+  expect(() => expectKept('m', new Map([['a.b', rows]]), left)).toThrow(message);
+  expectKept('m', new Map([['a.b', rows]]), new Map([['a.c', rows.map((row) => ({ ...row, y: null }))]]), {
+    'a.b': 'a.c',
+  });
+});
