@@ -6,13 +6,16 @@ import { type KubeObject, nameOf } from './render.ts';
 
 type Model = new (data: unknown) => { validate(): void };
 
-/** The module that knows an object: generated from Kubernetes' OpenAPI document, or from the operator's definitions. */
+/** Whose definitions are not in Kubernetes' own OpenAPI document. */
+const operators: Readonly<Record<string, string>> = {
+  'monitoring.coreos.com': '@kubernetes-models/prometheus-operator',
+  'external-secrets.io': '@kubernetes-models/external-secrets',
+};
+
+/** The module that knows an object: generated from Kubernetes' OpenAPI document, or from an operator's definitions. */
 function moduleOf(apiVersion: string): string {
-  if (apiVersion.startsWith('external-secrets.io/'))
-    return `@kubernetes-models/external-secrets/${apiVersion}`;
-  return apiVersion.startsWith('monitoring.coreos.com/')
-    ? `@kubernetes-models/prometheus-operator/${apiVersion}`
-    : `kubernetes-models/${apiVersion}`;
+  const [group = ''] = apiVersion.split('/');
+  return `${operators[group] ?? 'kubernetes-models'}/${apiVersion}`;
 }
 
 /** What the schemas say of objects: required fields, types, formats, patterns, and (by the compiler) unknown fields. */
