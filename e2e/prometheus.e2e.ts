@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   findPrometheus,
@@ -30,6 +30,23 @@ interface Target {
   readonly lastError: string;
 }
 
+/** Nothing is answered with 5xx here, nobody speaks TLS, and no checkpoint is handed over to anybody. */
+const onlyWhenItHappens = /5\.\.|^tls_/;
+
+/** The metrics that the rules select, each with its matchers: what has a colon in its name is a rule's own. */
+const selection = /(?<![:\w])[a-z]\w*_\w*\b(?!:)(?:\{[^}]*\})?(?!\s*\()/g;
+
+function selectors(): string[] {
+  const texts = readdirSync(join(folder, 'rules')).map((name) =>
+    readFileSync(join(folder, 'rules', name), 'utf8'),
+  );
+  const found = texts
+    .flatMap((text) => (parse(text) as { groups: { rules: { expr: string }[] }[] }).groups)
+    .flatMap(({ rules }) => rules)
+    .flatMap(({ expr }) => expr.match(selection) ?? []);
+  return [...new Set(found)].filter((one) => !onlyWhenItHappens.test(one));
+}
+
 /** The shipped configuration with the addresses of this installation, looking every two seconds. */
 function adapted(platform: Platform): Record<string, unknown> {
   const file = mode === 'one' ? 'prometheus.yml' : 'prometheus-split.yml';
@@ -50,7 +67,7 @@ describe.skipIf(binary === undefined)('a Prometheus with the shipped configurati
   let platform: Platform;
   let prometheus: RunningServer;
   beforeAll(async () => {
-    platform = await startPlatform({ env: guard });
+    platform = await startPlatform({ env: { ...guard, RATE_LIMIT_ENABLED: 'true' } });
     const configFile = join(home.path, 'prometheus.yml');
     writeFileSync(configFile, JSON.stringify(adapted(platform)));
     writeFileSync(join(home.path, 'metrics-secret'), `${secret}\n`, { mode: 0o600 });
@@ -119,6 +136,15 @@ describe.skipIf(binary === undefined)('a Prometheus with the shipped configurati
       await platform.api.get('/api/auth/me');
       expect(await query('gatehouse:http_requests:rate5m > 0')).not.toEqual([]);
     }, 30_000);
+  });
+
+  test('finds what every alert rests on, before anything has happened', async () => {
+    const missing = async () => {
+      const asked = selectors().map(async (one) => ((await query(one)).length === 0 ? [one] : []));
+      return (await Promise.all(asked)).flat();
+    };
+    expect(selectors().length).toBeGreaterThan(40);
+    await eventually(async () => expect(await missing()).toEqual([]), 30_000);
   });
 
   test('has nothing to ring for: what an installation shows at its start is no fault', async () => {

@@ -45,8 +45,11 @@ describe.skipIf(promtool === undefined)('promtool', () => {
 
   test('accepts the rules', () => run('check', 'rules', '--lint=all', '--lint-fatal', ...inFolder('rules')));
 
-  test.each(filesIn('tests'))('finds that the alerts fire and stay silent as %s says', (name) =>
-    run('test', 'rules', `tests/${name}`),
+  // Half a second of work, and a store on the disk for each case: a busy disk takes its time.
+  test.each(filesIn('tests'))(
+    'finds that the alerts fire and stay silent as %s says',
+    { timeout: 180_000 },
+    (name) => run('test', 'rules', `tests/${name}`),
   );
 });
 
