@@ -11,6 +11,8 @@ export interface Lead {
   readonly cause: readonly RegExp[];
   /** What the output of the commands under Mended must hold, once it is. */
   readonly mended: readonly RegExp[];
+  /** What it must hold no longer. */
+  readonly gone?: readonly RegExp[];
   /** Fills the placeholders of a command, from what the commands before it have said. */
   readonly fill?: (command: string, said: string) => string;
 }

@@ -1,0 +1,155 @@
+import { goodPassword } from '@gatehouse/kit/testing';
+import { type Fault, keepDoing } from './fault.ts';
+import { greedyReport, heldUp, withItsProcess } from './greedy-report.ts';
+import { mode, newPerson } from './platform.ts';
+import type { Stage } from './symptom-stage.ts';
+
+const ready = /"status":"ready"/;
+const healthy = /^healthy$/m;
+/** The process of one service, or the one of all. */
+const processOf = (service: string) => (mode === 'one' ? 'all-in-one' : service);
+
+const nats: Fault = {
+  title: 'NATS is away: a dependency is down, nothing is ready, events wait, the feed is stale',
+  leads: [
+    {
+      section: 'GatehouseDependencyDown',
+      labels: { dep: 'nats' },
+      cause: [/failed +nats +nothing answers at/, /^nats unhealthy/m],
+      mended: [healthy],
+    },
+    { section: 'GatehouseNotReady', cause: [/"name":"nats","status":"unhealthy"/], mended: [ready] },
+    {
+      section: 'GatehouseRevocationFeedStale',
+      cause: [/token_revocation_feed_stale\{.*\} 1/, /failed +nats/],
+      mended: [/token_revocation_feed_stale\{.*\} 0/],
+      gone: [/token_revocation_feed_stale\{.*\} 1/],
+    },
+    {
+      section: 'GatehouseOutboxGrowing',
+      cause: [
+        /failed +outbox +\d+ events? waits? to be published, the oldest for 1[0-9] min/,
+        /failed +nats/,
+      ],
+      mended: [/ok +outbox +nothing waits to be published/],
+    },
+  ],
+  async inject({ platform, sql }) {
+    await platform.nats.kill();
+    // People go on signing in; what they did waits, for ten minutes by now.
+    await newPerson(platform.api);
+    await sql(
+      `update auth.outbox set occurred_at = occurred_at - interval '10 minutes' where published_at is null`,
+    );
+    return () => platform.nats.start();
+  },
+};
+
+const redis: Fault = {
+  title: 'Redis is away: limits go on in each process',
+  leads: [
+    {
+      section: 'GatehouseDependencyDown',
+      labels: { dep: 'redis' },
+      cause: [/failed +redis +nothing answers at/, /^cache degraded/m],
+      mended: [healthy],
+    },
+  ],
+  async inject({ platform }) {
+    await platform.redis.stop();
+    return () => platform.redis.start();
+  },
+};
+
+const postgres: Fault = {
+  title: 'Postgres is away: nobody can sign in, requests end in 503, jobs fail',
+  leads: [
+    {
+      section: 'GatehouseDependencyDown',
+      labels: { dep: 'db' },
+      cause: [/failed +database +nothing listens at the database address/, /^database unhealthy/m],
+      mended: [healthy],
+    },
+    {
+      section: 'GatehouseHighErrorRate',
+      cause: [/"route":"\/api\/auth\/login".*"status":"503"/, /failed +database/],
+      mended: [healthy],
+    },
+    {
+      section: 'GatehouseJobFailing',
+      cause: [/"task":"[a-z-]+"/, /job failed/, /failed +database/],
+      mended: [/^\{\} 0$/m],
+    },
+  ],
+  async inject({ platform }) {
+    const person = await newPerson(platform.api);
+    await platform.postgres.kill();
+    const { email } = person;
+    const stop = keepDoing(() => platform.api.post('/api/auth/login', { email, password: goodPassword }), 2);
+    return async () => {
+      await platform.postgres.start();
+      await stop();
+    };
+  },
+};
+
+const process: Fault = {
+  title: 'a process is killed: it cannot be scraped',
+  leads: [
+    {
+      section: 'GatehouseDown',
+      labels: { job: mode === 'one' ? 'gatehouse' : 'gatehouse-token' },
+      cause: [mode === 'one' ? /failed +health +.*cannot be reached/ : /^token unhealthy/m],
+      mended: [ready],
+    },
+  ],
+  async inject({ platform }) {
+    await platform.killService(processOf('token'));
+    return () => platform.startService(processOf('token'));
+  },
+};
+
+const lock: Fault = {
+  title: 'somebody’s report holds a lock: connections run out, answers take long',
+  leads: [
+    {
+      section: 'GatehouseDatabasePoolExhausted',
+      labels: { service: 'auth' },
+      cause: [/"service":"auth","state":"waiting"\} [1-9]/, heldUp],
+      mended: [/ok +database\.locks +nobody waits for a lock/],
+      fill: withItsProcess,
+    },
+    {
+      section: 'GatehouseLatencyP95High',
+      labels: { route: '/api/auth/me' },
+      cause: [/"route":"\/api\/auth\/me"\} [1-9]/],
+      mended: [/ok +database\.locks +nobody waits for a lock/],
+    },
+    {
+      section: 'GatehouseSignInSlow',
+      cause: [heldUp],
+      mended: [/ok +database\.locks +nobody waits for a lock/],
+    },
+    {
+      section: 'GatehouseLatencyP99High',
+      labels: { route: '/api/auth/me' },
+      cause: [/"route":"\/api\/auth\/me","service":"auth"\} [1-9]/],
+      mended: [/ok +database\.locks +nobody waits for a lock/],
+    },
+  ],
+  async inject({ platform }: Stage) {
+    const { access_token: token, email } = await newPerson(platform.api);
+    const stopReport = await greedyReport(platform.databaseUrl, 'auth.user_account');
+    const stopAsking = keepDoing(() => platform.api.get('/api/auth/me', { token }), 16);
+    const password = goodPassword;
+    const stopSigningIn = keepDoing(() => platform.api.post('/api/auth/login', { email, password }));
+    return async () => {
+      await stopReport();
+      await stopSigningIn();
+      await stopAsking();
+    };
+  },
+};
+
+/** Parts of the platform that go away, and somebody who takes the database for themselves. */
+export const faultsOfParts: readonly Fault[] = [nats, redis, lock, postgres, process];

@@ -1,0 +1,7 @@
+/** Sections of the runbook that e2e/symptoms-settings.e2e.ts follows: what they are about is seen at a start. */
+export const sectionsOfSettings = [
+  'Wrong client address',
+  'Metrics answer 403',
+  'It refuses to start',
+  'An encryption key is missing',
+] as const;

@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { repositoryRoot } from '@gatehouse/embedded';
+import { eventually } from '@gatehouse/kit/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newPerson, type Platform, startPlatform } from './platform.ts';
+import type { sectionsOfSettings } from './sections-of-settings.ts';
+import { type Step, symptoms } from './symptom-page.ts';
+import { openStage, type Stage } from './symptom-stage.ts';
+
+// docs/runbook.md, followed: what wrong settings do, seen with the commands of the page, and gone with right ones.
+type Section = (typeof sectionsOfSettings)[number];
+type More = Readonly<Record<string, string>>;
+const page = new Map(symptoms().map((symptom) => [symptom.name, symptom]));
+
+/** Runs the commands of a step of a section, with what is wrong in the environment. */
+async function read(stage: Stage, section: Section, step: Step, more: More = {}): Promise<string> {
+  let said = '';
+  for (const command of page.get(section)?.commands[step] ?? []) {
+    const { out, err } = await stage.shell(
+      command.replace(/\bnode services\//, `node ${repositoryRoot}/services/`),
+      more,
+    );
+    said += `$ ${command}\n${out}${err}`;
+  }
+  expect(said, `${section} says how`).not.toBe('');
+  return said;
+}
+
+const client = '198.51.100.7';
+/** As a proxy on the same machine passes it on. */
+const throughProxy = (platform: Platform) =>
+  platform.api.post(
+    '/api/auth/login',
+    { email: `${randomBytes(6).toString('hex')}@example.com`, password: 'WrongPassword123' },
+    { headers: { 'x-forwarded-for': client } },
+  );
+
+describe('with a proxy and a scraper that the settings do not know', () => {
+  let platform: Platform;
+  let stage: Stage;
+  beforeAll(async () => {
+    const env = {
+      TRUST_PROXY: '10.0.0.0/8',
+      METRICS_GUARD: 'cidr',
+      METRICS_GUARD_ALLOWLIST: '10.0.0.0/8',
+    };
+    platform = await startPlatform({ env });
+    stage = await openStage(platform, 'http://127.0.0.1:9');
+  });
+  afterAll(async () => {
+    await stage?.close();
+    await platform?.close();
+  });
+
+  it('Wrong client address: everybody has the proxy’s', async () => {
+    await throughProxy(platform);
+    const said = await eventually(async () => {
+      const text = await read(stage, 'Wrong client address', 'Cause');
+      expect(text).toMatch(/^127\.0\.0\.1$/m);
+      return text;
+    });
+    expect(said).not.toContain(client);
+    expect(said).toMatch(/TRUST_PROXY +.*10\.0\.0\.0\/8/);
+  });
+
+  it('Metrics answer 403: the log names the guard and the address that it saw', async () => {
+    const said = await read(stage, 'Metrics answer 403', 'Cause');
+    expect(said).toMatch(/^403$/m);
+    expect(said).toMatch(/"guard":"cidr"/);
+    expect(said).toMatch(/"client_ip":"127\.0\.0\.1"/);
+  });
+});
+
+describe('with the settings that the page tells', () => {
+  let platform: Platform;
+  let stage: Stage;
+  beforeAll(async () => {
+    const env = { TRUST_PROXY: 'loopback', METRICS_GUARD: 'cidr', METRICS_GUARD_ALLOWLIST: '127.0.0.0/8' };
+    platform = await startPlatform({ env });
+    stage = await openStage(platform, 'http://127.0.0.1:9');
+  });
+  afterAll(async () => {
+    await stage?.close();
+    await platform?.close();
+  });
+
+  it('Wrong client address: the client’s own is in the audit', async () => {
+    await eventually(async () => {
+      await throughProxy(platform);
+      expect(await read(stage, 'Wrong client address', 'Mended')).toContain(`\n${client}\n`);
+    }, 20_000);
+  });
+
+  it('Metrics answer 403: the page is served', async () => {
+    expect(await read(stage, 'Metrics answer 403', 'Mended')).toMatch(/^200$/m);
+  });
+
+  it('It refuses to start: each line names a setting and what is wrong with it', async () => {
+    const wrong = { GATEHOUSE_SECRET: '', DATABASE_POOL_MAX: 'many' };
+    const said = await read(stage, 'It refuses to start', 'Cause', wrong);
+    expect(said).toMatch(/GATEHOUSE_SECRET/);
+    expect(said).toMatch(/DATABASE_POOL_MAX/);
+    expect(said).toMatch(/failed +settings/);
+    expect(await read(stage, 'It refuses to start', 'Mended')).not.toMatch(/GATEHOUSE_SECRET|cannot be used/);
+  });
+
+  it('An encryption key is missing: the start names it, the doctor how many records, and putting it back mends it', async () => {
+    await newPerson(platform.api);
+    const more = {
+      ENCRYPTION_KEYS: `k9:${randomBytes(32).toString('base64url')}`,
+      ENCRYPTION_CURRENT_KEY_ID: 'k9',
+    };
+    const started = spawnSync(
+      process.execPath,
+      [join(repositoryRoot, 'services/nats-identity/src/main.ts')],
+      {
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH, ...platform.env, ...more, PORT: '0' },
+        timeout: 90_000,
+      },
+    );
+    expect(started.status).not.toBe(0);
+    expect(started.stdout + started.stderr).toMatch(/ENCRYPTION_KEYS lacks k1, (?:under )?which /);
+    const said = await read(stage, 'An encryption key is missing', 'Cause', more);
+    expect(said).toMatch(/failed +keys\.encryption .*lacks k1/);
+    expect(said).toMatch(/k1: \d+ records? cannot be read/);
+    expect(await read(stage, 'An encryption key is missing', 'Mended')).toMatch(/ok +keys\.encryption/);
+  });
+});

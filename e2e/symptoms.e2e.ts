@@ -1,0 +1,175 @@
+import { join } from 'node:path';
+import { findPrometheus, temporaryHome } from '@gatehouse/embedded';
+import { eventually } from '@gatehouse/kit/testing';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Alerts, startAlerts } from './alerts.ts';
+import type { Fault, Lead } from './fault.ts';
+import { faultsOfClusters } from './faults-of-clusters.ts';
+import { faultsOfKeys } from './faults-of-keys.ts';
+import { faultsOfParts } from './faults-of-parts.ts';
+import { faultsOfPeople } from './faults-of-people.ts';
+import { faultsOfTheTrail } from './faults-of-the-trail.ts';
+import { mode, type Platform, startPlatform } from './platform.ts';
+import { shippedAlerts } from './scaled-rules.ts';
+import { sectionsOfSettings } from './sections-of-settings.ts';
+import { type Step, type Symptom, symptoms } from './symptom-page.ts';
+import { openStage, type Stage } from './symptom-stage.ts';
+
+// docs/runbook.md, followed: a fault is injected, its alert fires in a real Prometheus, the page's commands show the
+// cause, the page's commands mend it, and the alert is resolved. Commands are read from the page.
+
+/** Five minutes of a rule are three seconds here. */
+const FACTOR = 100;
+/** Nothing here takes a quarter of it, unless the machine has much else to do. */
+const PATIENCE_MS = 90_000;
+const faults: readonly Fault[] = [
+  ...faultsOfPeople,
+  ...faultsOfTheTrail,
+  ...faultsOfKeys,
+  ...faultsOfClusters,
+  ...faultsOfParts,
+];
+const prometheus = findPrometheus();
+const page = new Map(symptoms().map((symptom) => [symptom.name, symptom]));
+
+describe('the runbook', () => {
+  it('has a section for each alert that is shipped, and each alert leads to its own', () => {
+    for (const { alert, annotations } of shippedAlerts()) {
+      expect([...page.keys()]).toContain(alert);
+      expect(annotations?.runbook_url).toMatch(new RegExp(`docs/runbook\\.md#${alert.toLowerCase()}$`));
+    }
+  });
+
+  it('has no section that nothing follows, unless it says why', () => {
+    const followed = new Set([
+      ...faults.flatMap(({ leads }) => leads.map(({ section }) => section)),
+      ...sectionsOfSettings,
+    ]);
+    const others = [...page.values()].filter(({ name }) => !followed.has(name));
+    expect(others.filter(({ notRun }) => notRun === undefined).map(({ name }) => name)).toEqual([]);
+    expect([...followed].filter((name) => !page.has(name))).toEqual([]);
+  });
+
+  it('says under each heading how the cause is seen and how it is seen to be mended', () => {
+    for (const { name, commands, notRun } of page.values()) {
+      if (notRun !== undefined) continue;
+      expect(commands.Cause.length, name).toBeGreaterThan(0);
+      expect(commands.Mended.length, name).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe.skipIf(prometheus === undefined)('a fault, its alert, its section', () => {
+  let platform: Platform;
+  let alerts: Alerts;
+  let stage: Stage;
+  /** Where checkpoints of the audit are kept, outside. */
+  const kept = temporaryHome('gatehouse-checkpoints-');
+
+  beforeAll(async () => {
+    if (prometheus === undefined) return;
+    const AUDIT_CHECKPOINT_FILE = join(kept.path, 'checkpoints');
+    const env = { ...settings, AUDIT_CHECKPOINT_FILE };
+    platform = await startPlatform({ ownPostgres: true, redis: true, natsMonitor: true, env });
+    alerts = await startAlerts(platform, prometheus, FACTOR);
+    stage = await openStage(platform, alerts.url);
+    await eventually(async () => expect(await alerts.broken()).toEqual([]), 20_000);
+  });
+  afterAll(async () => {
+    await alerts?.close();
+    await stage?.close();
+    await platform?.close();
+    kept.remove();
+  });
+
+  for (const fault of faults.filter(({ only }) => only === undefined || only === mode))
+    it(fault.title, () => follow(fault), 4 * PATIENCE_MS);
+
+  async function follow(fault: Fault): Promise<void> {
+    await each(fault, (alert, labels) => is('inactive', alert, labels));
+    const act = await fault.inject(stage);
+    let acted = false;
+    try {
+      await each(fault, (alert, labels) => is('firing', alert, labels));
+      for (const lead of fault.leads) await says(lead, 'Cause', lead.cause);
+      for (const lead of fault.leads) await mend(lead);
+      acted = true;
+      await act();
+      for (const lead of fault.leads) await says(lead, 'Mended', lead.mended);
+      await each(fault, (alert, labels) => is('inactive', alert, labels));
+    } finally {
+      if (!acted) await act();
+    }
+  }
+
+  async function each(fault: Fault, check: (alert: string, labels: Record<string, string>) => Promise<void>) {
+    for (const { section, labels = {} } of fault.leads)
+      if (labels !== false) await check(section, { ...labels });
+  }
+
+  const is = (state: string, alert: string, labels: Record<string, string>) =>
+    eventually(async () => {
+      const found = await alerts.state(alert, labels);
+      expect(found, `${alert} ${JSON.stringify(labels)}`).toBe(state);
+    }, PATIENCE_MS);
+
+  const sectionOf = ({ section }: Lead): Symptom => {
+    const found = page.get(section);
+    if (found === undefined) throw new Error(`the page has no section ${section}`);
+    return found;
+  };
+
+  /** Runs the commands of a step until they say what they must, as a reader would look again. */
+  async function says(lead: Lead, step: Step, patterns: readonly RegExp[]): Promise<void> {
+    const { commands, line } = sectionOf(lead);
+    await eventually(async () => {
+      const said = await runAll(commands[step], lead);
+      const about = `${lead.section} (line ${line}), ${step}`;
+      for (const pattern of patterns) expect(said, `${about}: ${pattern}\n${said}`).toMatch(pattern);
+      if (step !== 'Mended') return;
+      for (const pattern of lead.gone ?? []) expect(said, `${about}: no ${pattern}`).not.toMatch(pattern);
+    }, PATIENCE_MS);
+  }
+
+  /** What the commands say, without the commands themselves: those would match what is looked for in them. */
+  async function runAll(commands: readonly string[], lead: Lead): Promise<string> {
+    let said = '';
+    for (const command of commands) {
+      const { out, err } = await stage.shell(lead.fill?.(command, said) ?? command);
+      said += out + err;
+    }
+    return said;
+  }
+
+  async function mend(lead: Lead): Promise<void> {
+    const { commands } = sectionOf(lead);
+    if (commands.Mend.length === 0) return;
+    let said = await runAll(commands.Cause, lead);
+    for (const command of commands.Mend) {
+      const filled = lead.fill?.(command, said) ?? command;
+      expect(filled, 'a placeholder that the test does not fill').not.toMatch(/<[a-z-]+>|…/);
+      const { code, out, err } = await stage.shell(filled);
+      expect(code, `${filled}\n${err}${out}`).toBe(0);
+      said += out;
+    }
+  }
+});
+
+const settings = {
+  RATE_LIMIT_ENABLED: 'true',
+  RATE_LIMIT_LOGIN_MAX: '1000000',
+  RATE_LIMIT_LOGIN_ACCOUNT_MAX: '1000000',
+  RATE_LIMIT_REGISTER_MAX: '1000000',
+  RATE_LIMIT_ADMIN_MAX: '1000000',
+  RATE_LIMIT_DEFAULT_MAX: '1000000',
+  RATE_LIMIT_REFRESH_MAX: '200',
+  MAX_CONCURRENT_HASHES: '2',
+  ARGON2_MEMORY_KIB: '8192',
+  AUTH_LOGIN_MAX_ATTEMPTS: '1',
+  ARGON2_ITERATIONS: '2',
+  AUDIT_CHECKPOINT_SECONDS: '1',
+  JWKS_MAX_AGE_SECONDS: '1',
+  REFRESH_REUSE_GRACE_SECONDS: '0',
+  NATS_HEALTH_INTERVAL_SECONDS: '1',
+  NATS_SYNC_INTERVAL_SECONDS: '5',
+};
