@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmdirSync } from 'node:fs';
 import { eventually } from '@gatehouse/kit/testing';
 import { expect } from 'vitest';
@@ -54,22 +55,19 @@ const gap: Fault = {
       mended: [/ok +outbox\.unconfirmed/],
     },
   ],
-  async inject({ platform, sql }) {
+  async inject({ sql }) {
     // What a power cut leaves of a store that had not synced: published, as far as anybody knows, and nowhere.
-    const email = `lost-${Date.now()}@example.com`;
+    const id = randomUUID();
     await sql(
       `insert into auth.outbox (id, lane, type, subject, tenant_id, aggregate, data, occurred_at, published_at)
-       values (gen_random_uuid(), 1, 'auth.login.failure', 'auth.login.failure', null, 'user:lost',
-         jsonb_build_object('email', $1::text, 'reason', 'unknown_user', 'strategy', 'password'),
+       values ($1, 1, 'auth.login.failure', 'auth.login.failure', null, 'user:lost',
+         '{"email": "lost@example.com", "reason": "unknown_user", "strategy": "password"}',
          now() - interval '2 minutes', now() - interval '2 minutes')`,
-      [email],
+      [id],
     );
-    const found = async () => {
-      const token = await platform.adminToken();
-      const answer = await platform.api.get(`/api/audit/events?search=${email}`, { token });
-      expect(answer.body.items).toHaveLength(1);
-    };
-    return () => eventually(found, 30_000);
+    const recorded = async () =>
+      expect(await sql('select from audit.inbox where event_id = $1', [id])).toHaveLength(1);
+    return () => eventually(recorded, 60_000);
   },
 };
 
@@ -169,13 +167,11 @@ const constraint: Fault = {
     },
   ],
   async inject({ platform, sql }) {
-    const email = `refused-${Date.now()}@example.com`;
     const dropped = () => sql('alter table audit.event drop constraint if exists in_the_way');
     await sql(
-      `alter table audit.event add constraint in_the_way
-         check (type <> 'auth.register.success' or data ->> 'email' is distinct from '${email}') not valid`,
+      `alter table audit.event add constraint in_the_way check (type <> 'auth.register.success') not valid`,
     );
-    await newPerson(platform.api, { email });
+    await newPerson(platform.api);
     // Mend the cause first, says the page: before the replay.
     void eventually(async () => expect((await sql('select from audit.dead_letter')).length).toBe(1), 120_000)
       .then(dropped)
