@@ -23,6 +23,8 @@ export interface Fault {
   /** Slow, or the same in the other mode. */
   readonly only?: Platform['mode'];
   readonly leads: readonly Lead[];
+  /** What the page tells in words comes before its commands, not after. */
+  readonly wordsFirst?: true;
   /**
    * Makes it go wrong, and keeps it so. What it returns does what the page tells in words to mend it; the commands of the
    * page come before it.

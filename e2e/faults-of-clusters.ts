@@ -90,6 +90,7 @@ const away: Fault = {
       fill: onCluster,
     },
   ],
+  wordsFirst: true,
   async inject(stage) {
     const server = await edgeServer(stage);
     await server.kill();

@@ -27,7 +27,7 @@ const stuffing: Fault = {
   leads: [
     {
       section: 'GatehouseLoginFailuresHigh',
-      cause: [/unknown_user +[1-9]\d+/, /198\.51\.\d+\.\d+/],
+      cause: [/unknown_address +[1-9]\d+/, /198\.51\.\d+\.\d+/],
       mended: [/\} 0(?:\.0\d*)?$/m],
     },
     {

@@ -38,7 +38,7 @@ const flood: Fault = {
     await sql(
       `insert into auth.outbox (id, lane, type, subject, tenant_id, aggregate, data)
        select gen_random_uuid(), 1, 'auth.login.failure', 'auth.login.failure', null, 'user:flood',
-         '{"email": "flood@example.com", "reason": "unknown_user", "strategy": "password"}'
+         '{"email": "flood@example.com", "reason": "unknown_address", "strategy": "password"}'
        from generate_series(1, 5000)`,
     );
     return stopReport;
@@ -61,7 +61,7 @@ const gap: Fault = {
     await sql(
       `insert into auth.outbox (id, lane, type, subject, tenant_id, aggregate, data, occurred_at, published_at)
        values ($1, 1, 'auth.login.failure', 'auth.login.failure', null, 'user:lost',
-         '{"email": "lost@example.com", "reason": "unknown_user", "strategy": "password"}',
+         '{"email": "lost@example.com", "reason": "unknown_address", "strategy": "password"}',
          now() - interval '2 minutes', now() - interval '2 minutes')`,
       [id],
     );
