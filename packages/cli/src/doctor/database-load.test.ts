@@ -61,7 +61,9 @@ describe('roles', () => {
 
 describe('connections', () => {
   it('are told with whose they are', async () => {
-    expect((await look('database.connections')).finding).toMatch(/in use: .*gatehouse-doctor \d+ \(\d+ busy\)/);
+    expect((await look('database.connections')).finding).toMatch(
+      /in use: .*gatehouse-doctor \d+ \(\d+ busy\)/,
+    );
   });
 
   it.each([
