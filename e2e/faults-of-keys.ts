@@ -57,7 +57,7 @@ const starved: Fault = {
   ],
   async inject({ platform }) {
     const pid = platform.pidOf(mode === 'one' ? 'all-in-one' : 'token') ?? 0;
-    // A third of the time: as a control group throttles it, or a neighbour takes it.
+    // More than half of the time, and at least once between two scrapes: as a control group throttles it, or a neighbour takes it.
     const stop = keepDoing(
       async () => {
         process.kill(pid, 'SIGSTOP');
@@ -65,7 +65,7 @@ const starved: Fault = {
         process.kill(pid, 'SIGCONT');
       },
       1,
-      800,
+      300,
     );
     return async () => {
       await stop();

@@ -92,10 +92,11 @@ describe.skipIf(prometheus === undefined)('a fault, its alert, its section', () 
     try {
       await each(fault, (alert, labels) => is('firing', alert, labels));
       for (const lead of fault.leads) await says(lead, 'Cause', lead.cause);
-      if (!fault.wordsFirst) for (const lead of fault.leads) await mend(lead);
+      if (!fault.wordsFirst) await mendAll(fault);
       acted = true;
       await act();
-      if (fault.wordsFirst) for (const lead of fault.leads) await mend(lead);
+      // What has just been started may take a moment to be there.
+      if (fault.wordsFirst) await eventually(() => mendAll(fault), PATIENCE_MS);
       for (const lead of fault.leads) await says(lead, 'Mended', lead.mended);
       await each(fault, (alert, labels) => is('inactive', alert, labels));
     } finally {
@@ -140,6 +141,10 @@ describe.skipIf(prometheus === undefined)('a fault, its alert, its section', () 
       said += out + err;
     }
     return said;
+  }
+
+  async function mendAll({ leads }: Fault): Promise<void> {
+    for (const lead of leads) await mend(lead);
   }
 
   async function mend(lead: Lead): Promise<void> {
