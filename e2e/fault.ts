@@ -20,7 +20,7 @@ export interface Lead {
 /** Something that goes wrong. */
 export interface Fault {
   readonly title: string;
-  /** Slow, or the same in the other mode. */
+  /** It takes its time and is the same in the other mode: seen there once, and followed in this one. */
   readonly only?: Platform['mode'];
   readonly leads: readonly Lead[];
   /** What the page tells in words comes before its commands, not after. */

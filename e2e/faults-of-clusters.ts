@@ -74,6 +74,7 @@ const answers = (port: number) =>
 
 const away: Fault = {
   title: 'the server of a NATS cluster is away: unhealthy, and a new account does not reach it',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseNatsClusterUnhealthy',

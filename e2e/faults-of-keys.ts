@@ -8,6 +8,7 @@ const age = (days: number) =>
 
 const near: Fault = {
   title: 'the signing key is to be replaced within a week: replaced by hand, everybody stays signed in',
+  only: 'one',
   leads: [
     {
       section: 'GatehouseSigningKeyNearRotation',
@@ -26,6 +27,7 @@ const held = new RegExp(`^(\\d+) +${holder} `, 'm');
 
 const overdue: Fault = {
   title: 'the signing key should have been replaced: somebody holds the lock of the keys',
+  only: 'one',
   leads: [
     {
       section: 'GatehouseSigningKeyOverdue',

@@ -24,6 +24,7 @@ const named = (command: string): string =>
 
 const stuffing: Fault = {
   title: 'leaked passwords are tried out from everywhere: sign-ins fail, accounts lock',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseLoginFailuresHigh',
@@ -56,6 +57,7 @@ const office = '203.0.113.77';
 
 const crowd: Fault = {
   title: 'more at once than fits: no place to hash, and one address beyond its limit',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseHashBusy',

@@ -18,6 +18,7 @@ const goings = (stage: Stage) => keepDoing(() => newPerson(stage.platform.api), 
 
 const flood: Fault = {
   title: 'events come and somebody’s report holds the trail: audit lags',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseConsumerLag',
@@ -47,6 +48,7 @@ const flood: Fault = {
 
 const gap: Fault = {
   title: 'JetStream has lost an event that it had acknowledged: audit gets it again',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseAuditGap',
@@ -73,6 +75,7 @@ const gap: Fault = {
 
 const folder: Fault = {
   title: 'the file of checkpoints cannot be written',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseAuditCheckpointFailing',
@@ -99,6 +102,7 @@ const folder: Fault = {
 
 const rollback: Fault = {
   title: 'the database was brought back to an earlier state: nothing more is signed',
+  only: 'split',
   leads: [
     {
       section: 'GatehouseAuditTrailFault',
