@@ -15,6 +15,8 @@ export interface SpanReceiver {
   /** Settings that send everything here, soon. */
   readonly env: Readonly<Record<string, string>>;
   spansOf(traceId: string): readonly Span[];
+  /** Those of every trace. */
+  all(): readonly Span[];
   /** Everything that was ever sent, as it came. */
   raw(): Buffer;
   close(): void;
@@ -47,6 +49,7 @@ export async function startSpanReceiver(): Promise<SpanReceiver> {
       OTEL_BSP_SCHEDULE_DELAY: '200',
     },
     spansOf: (traceId) => spans.filter((span) => span.traceId === traceId),
+    all: () => spans,
     raw: () => Buffer.concat(bodies),
     close: () => server.close(),
   };

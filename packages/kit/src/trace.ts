@@ -100,8 +100,8 @@ export async function inSpan<T>(
 }
 
 /**
- * Runs `work` in one span for a batch of messages. It continues the trace of the first; every other trace in the batch
- * gets a span of its own, linked to the one that did the work, so that whoever opens that trace sees the step in it.
+ * Runs `work` in one span for a batch of messages. It continues the first trace that is recorded; every other one in the
+ * batch gets a span of its own, linked to the one that did the work, so that whoever opens that trace sees the step in it.
  */
 export async function inBatchSpan<T>(
   name: string,
@@ -109,7 +109,10 @@ export async function inBatchSpan<T>(
   kind: 'producer' | 'consumer',
   work: () => Promise<T>,
 ): Promise<T> {
-  const [first, ...others] = new Set(traceparents);
+  const distinct = [...new Set(traceparents)];
+  const recorded = distinct.filter((one) => read(one)?.sampled);
+  // Below a trace that its caller leaves out nothing would be recorded, for the others neither.
+  const [first, ...others] = recorded.length > 0 ? recorded : distinct;
   return inSpan(name, first, kind, async (span) => {
     if (!span.isRecording()) return work();
     span.setAttributes({
