@@ -142,7 +142,7 @@ export const effects: Readonly<Record<string, Effect>> = {
     before: oneDown,
     after: async (scene) => {
       expect(scene.out).toMatch(/^\d{4}-\S+/m);
-      expect(scene.out).toMatch(/found by running them[^]*(?:create|alter|drop) /);
+      expect(scene.out).toMatch(/found by running them[\s\S]*(?:create|alter|drop) /);
       // It has shown and not done; what follows works on a whole database.
       expect(await migrations(scene, 'pending')).toBe(1);
       expect((await scene.shell('gatehouse migrate up')).code).toBe(0);
