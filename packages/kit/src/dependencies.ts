@@ -24,12 +24,13 @@ export function watchDependencies(members: readonly { ctx: Context; database: Da
 
 async function observe({ ctx, database }: { ctx: Context; database: Database }): Promise<void> {
   const { metrics, name: service } = ctx;
-  const [db, nats] = await Promise.all([probeDatabase(database.pool), probeBus(ctx.bus)]);
-  metrics.dependencyUp.set({ service, dep: 'db' }, db.status === 'healthy' ? 1 : 0);
-  metrics.dependencyUp.set({ service, dep: 'nats' }, nats.status === 'healthy' ? 1 : 0);
+  // Before the probe: that waits like everybody, and when it has its connection those before it wait no longer.
   const { totalCount, idleCount, waitingCount } = database.pool;
   metrics.dbPool.set({ service, state: 'total' }, totalCount);
   metrics.dbPool.set({ service, state: 'idle' }, idleCount);
   metrics.dbPool.set({ service, state: 'waiting' }, waitingCount);
   metrics.dbPool.set({ service, state: 'max' }, ctx.config.DATABASE_POOL_MAX);
+  const [db, nats] = await Promise.all([probeDatabase(database.pool), probeBus(ctx.bus)]);
+  metrics.dependencyUp.set({ service, dep: 'db' }, db.status === 'healthy' ? 1 : 0);
+  metrics.dependencyUp.set({ service, dep: 'nats' }, nats.status === 'healthy' ? 1 : 0);
 }
