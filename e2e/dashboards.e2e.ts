@@ -17,10 +17,13 @@ const notHere = /^(?:tls_certificate_|upstream_|ALERTS)|status=~"5\.\."/;
 
 const nowSeconds = () => Date.now() / 1000;
 
-/** Waits until Prometheus has read every process once more. */
+/** Waits until Prometheus has read every process once more: a reading that failed has its time too. */
 async function scraped(): Promise<void> {
   const since = nowSeconds();
-  await eventually(async () => (await alerts.query(`min(timestamp(up)) > ${since}`)) !== '[]');
+  await eventually(
+    async () => (await alerts.query(`min(timestamp(up)) > ${since} and min(up) == 1`)) !== '[]',
+    30_000,
+  );
 }
 
 /** Somebody opens a dashboard. */

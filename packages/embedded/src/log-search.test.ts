@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryHome } from './home.ts';
 import { searchedLogs } from './log-search.ts';
+import { findLeaks } from './secret-search.ts';
+import { noteBody, secretsSeen } from './secret-watch.ts';
 
 // Made here and not random, so that each looks like what it stands for.
 const seed = `SU${'A2B3C4D5'.repeat(7)}`;
@@ -79,4 +81,10 @@ describe('the search of what an installation logged', () => {
       expect(search).toThrow(/auth\.log:2 tells .*"level":"WARN"[\s\S]*nats\.log:2 tells /);
       expect(search).not.toThrow(secret);
     });
+});
+
+it('a body that is nested deeper than calls may be is read to its ground', () => {
+  const deep = `${'['.repeat(200_000)}{"password":"at-the-ground-of-it"}${']'.repeat(200_000)}`;
+  noteBody(deep, 'a test');
+  expect(findLeaks('a log', Buffer.from('at-the-ground-of-it'), secretsSeen())).toHaveLength(1);
 });
