@@ -82,9 +82,9 @@ describe.skipIf(prometheus === undefined)('a fault, its alert, its section', () 
     kept.remove();
   });
 
-  // Once more if need be: a second in which the machine stalls is more than a minute of the rules' time.
+  // Again if need be: a second in which the machine stalls is more than a minute of the rules' time.
   for (const fault of faults.filter(({ only }) => only === undefined || only === mode))
-    it(fault.title, { timeout: 4 * PATIENCE_MS, retry: 1 }, () => follow(fault));
+    it(fault.title, { timeout: 4 * PATIENCE_MS, retry: 2 }, () => follow(fault));
 
   async function follow(fault: Fault): Promise<void> {
     await each(fault, (alert, labels) => is('inactive', alert, labels));
