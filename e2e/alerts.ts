@@ -14,8 +14,8 @@ export interface Alerts {
   state(alert: string, labels?: Readonly<Record<string, string>>): Promise<AlertState>;
   /** Rules that Prometheus cannot evaluate, with its reason. */
   broken(): Promise<string[]>;
-  /** What an expression evaluates to now, as the text of its series and values. */
-  query(expression: string): Promise<string>;
+  /** Whether an expression has any series now. */
+  holds(expression: string): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -59,7 +59,12 @@ export async function startAlerts(platform: Platform, binary: Binary, factor: nu
         .filter(({ health }) => health !== 'ok')
         .map(({ name, health, lastError }) => `${name}: ${lastError ?? health}`);
     },
-    query: async (expression) => JSON.stringify(await ask(`query?query=${encodeURIComponent(expression)}`)),
+    async holds(expression) {
+      const { result } = (await ask(`query?query=${encodeURIComponent(expression)}`)) as {
+        result: unknown[];
+      };
+      return result.length > 0;
+    },
     async close() {
       await server.stop();
       home.remove();

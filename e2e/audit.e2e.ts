@@ -4,8 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '@gatehouse/kit/testing';
-import pg from 'pg';
+import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, atOneMoment } from './database.ts';
 import { auditEvent, newPerson, newTenant, type Platform, signIn, startPlatform } from './platform.ts';
 import { gatehouseFor } from './run-gatehouse.ts';
 
@@ -36,15 +37,8 @@ afterAll(async () => {
 });
 
 /** As the owner of the database, whom no grant holds. */
-async function sql<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: platform.databaseUrl });
-  await client.connect();
-  try {
-    return (await client.query<Row>(text, values)).rows;
-  } finally {
-    await client.end();
-  }
-}
+const sql = <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> =>
+  ask<Row>(platform.databaseUrl, text, values);
 
 const count = async () =>
   (
@@ -277,7 +271,10 @@ describe('gatehouse audit verify', () => {
   it('a rollback to an older copy is found by the checkpoint kept outside, and by nothing else', async () => {
     const tables = ['event', 'chain', 'head', 'checkpoint'];
     await kept();
-    for (const table of tables) await sql(`create table public.old_${table} as table audit.${table}`);
+    await atOneMoment(
+      platform.databaseUrl,
+      tables.map((table) => [`create table public.old_${table} as table audit.${table}`]),
+    );
     const session = await newPerson(platform.api, { tenant_id: tenant });
     const before = await count();
     const credentials = { email: session.email, password: session.password, tenant_id: tenant };
@@ -318,8 +315,10 @@ async function kept(): Promise<void> {
 
 /** Does something to the trail of the tenant, and brings it back as it was. */
 async function untampered(work: () => Promise<void>): Promise<void> {
-  await sql('create table public.good as select * from audit.event where chain = $1', [tenant]);
-  await sql('create table public.good_chain as select * from audit.chain where chain = $1', [tenant]);
+  await atOneMoment(platform.databaseUrl, [
+    ['create table public.good as select * from audit.event where chain = $1', [tenant]],
+    ['create table public.good_chain as select * from audit.chain where chain = $1', [tenant]],
+  ]);
   try {
     await work();
   } finally {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type Installation, startInstallation } from '@gatehouse/embedded';
 import { type Api, apiOf, eventually, goodPassword } from '@gatehouse/kit/testing';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, emptyDatabase } from './database.ts';
 import { connectSoon } from './nats-client.ts';
 import {
   auditEvent,
@@ -56,31 +56,6 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Another, empty database on the same server. */
-async function emptyDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
-  const server = process.env.TEST_POSTGRES_URL ?? '';
-  const name = `restored_${process.pid}_${Date.now()}`;
-  const admin = async (statement: string) => {
-    const client = new pg.Client({ connectionString: server });
-    await client.connect();
-    await client.query(statement).finally(() => client.end());
-  };
-  await admin(`create database ${name} template template0`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return { url: url.href, drop: () => admin(`drop database if exists ${name} with (force)`) };
-}
-
-async function query(url: string, text: string): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query(text)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
 /** The platform on the empty machine, from what the restore has left there. */
 async function startAgain(databaseUrl: string, settings: string): Promise<Installation> {
   const env = parseEnv(readFileSync(join(settings, 'gatehouse.env'), 'utf8'));
@@ -128,13 +103,13 @@ describe('an installation that is lost', () => {
   });
 
   it('is restored into an empty database, all of it or nothing, and then refused as not empty', async () => {
-    const database = await emptyDatabase();
+    const database = await emptyDatabase('restored');
     for (const name of lost.services) await lost.stopService(name);
     const onto = gatehouseFor(() => ({ url: lost.url, databaseUrl: database.url }));
     const args = ['restore', at('backup'), '--identity', at('key'), '--settings-to', at('restored')];
     const { tables } = await onto.json(args);
     expect(tables.find(({ name }: { name: string }) => name === 'audit.event').rows).toBeGreaterThan(20);
-    const [odd] = await query(
+    const [odd] = await ask(
       database.url,
       `select
         (select count(*)::int from token.session s where not exists (select from token.subject u where u.user_id = s.user_id)) as sessions,
@@ -180,7 +155,7 @@ describe('an installation that is lost', () => {
     await auditEvent(restored, { type: 'auth.login.success', user_id: person.user_id });
     const fresh = await newPerson(restored.api, { tenant_id: person.tenant_id });
     await auditEvent(restored, { type: 'auth.login.success', user_id: fresh.user_id });
-    const gaps = await query(
+    const gaps = await ask(
       restored.databaseUrl,
       `select chain from audit.event group by chain having count(*) <> max(sequence) - min(sequence) + 1`,
     );

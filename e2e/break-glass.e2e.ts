@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { eventually, goodPassword, newEmail } from '@gatehouse/kit/testing';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from './database.ts';
 import { auditEvent, newPerson, newTenant, type Platform, signIn, startPlatform } from './platform.ts';
 import { gatehouseFor } from './run-gatehouse.ts';
 
@@ -18,15 +18,7 @@ afterAll(async () => {
   close();
 });
 
-async function query(text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
-  const client = new pg.Client({ connectionString: platform.databaseUrl });
-  await client.connect();
-  try {
-    return (await client.query(text, values)).rows;
-  } finally {
-    await client.end();
-  }
-}
+const query = (text: string, values: unknown[] = []) => ask(platform.databaseUrl, text, values);
 
 const breakGlass = (email: string, ...more: string[]) =>
   json(['admin', 'break-glass', '--email', email, '--reason', 'incident 42', '--yes', ...more]);

@@ -8,6 +8,8 @@ import { newPerson, newTenant, type Platform, signIn, startPlatform } from './pl
 const SERIES_MAX = 700;
 /** Beyond that no label tells anybody anything. */
 const VALUE_CHARS_MAX = 64;
+/** What the code itself names may come late, on a timer or in a race; what is somebody's comes with every round. */
+const ROUNDS_MAX = 8;
 
 let platform: Platform;
 let operations: Operation[];
@@ -187,21 +189,30 @@ async function round(): Promise<void> {
 
 const valuesOf = (pages: Map<string, Series[]>): Set<string> =>
   new Set(
-    [...pages.values()]
-      .flat()
-      .flatMap(({ metric, labels }) =>
-        Object.entries(labels).map(([label, value]) => `${metric}{${label}="${value}"}`),
-      ),
+    [...pages.values()].flat().flatMap(({ metric, labels }) =>
+      Object.entries(labels)
+        .filter(([label]) => !isTenantShare(metric, label))
+        .map(([label, value]) => `${metric}{${label}="${value}"}`),
+    ),
   );
 
+/** The largest tenants, of which there are at most twenty, stand by their ids (contract §8). */
+const isTenantShare = (metric: string, label: string) => metric === 'session_active' && label === 'tenant';
+
 describe('whatever is sent', () => {
-  let before: Map<string, Series[]>;
   let after: Map<string, Series[]>;
+  /** The label values that the last round added. */
+  let grown: string[];
   beforeAll(async () => {
     await round();
-    before = await seriesOfAll();
-    await round();
-    after = await seriesOfAll();
+    let before = await seriesOfAll();
+    for (let rounds = 1; rounds < ROUNDS_MAX; rounds += 1) {
+      await round();
+      after = await seriesOfAll();
+      grown = valuesOf(after).difference(valuesOf(before)).values().toArray();
+      if (grown.length === 0) return;
+      before = after;
+    }
   }, 240_000);
 
   it('reaches the metrics at all', () => {
@@ -222,17 +233,14 @@ describe('whatever is sent', () => {
     expect(many).toEqual([]);
   });
 
-  it('a second round with other values adds no label value that the first had not', () => {
-    const known = valuesOf(before);
-    const grown = [...valuesOf(after)].filter((value) => !known.has(value) && !mayCome.test(value));
+  it('there comes a round whose values add none to the labels', () => {
     expect(grown).toEqual([]);
   });
 
   it('no label holds anything that was sent, nor an address, an e-mail or an id', () => {
     const told = [...after.values()].flat().flatMap(({ metric, labels }) =>
       Object.entries(labels)
-        // The largest tenants, of which there are at most twenty, stand by their ids (contract §8).
-        .filter(([label]) => !(metric === 'session_active' && label === 'tenant'))
+        .filter(([label]) => !isTenantShare(metric, label))
         .filter(([, value]) => isTelling(value) || sent.some((one) => value.includes(one)))
         .map(([label, value]) => `${metric}{${label}="${value}"}`),
     );
@@ -248,13 +256,6 @@ describe('whatever is sent', () => {
     expect(tenants.every(({ labels }) => /^(?:[0-9a-f-]{36}|other)$/.test(labels.tenant ?? ''))).toBe(true);
   });
 });
-
-/**
- * What may come late without having been sent: the largest tenants, and what the code itself names (routes, statements,
- * kinds of events and of Node's own resources). That none of these is somebody's text is the next test's.
- */
-const mayCome =
-  /^session_active\{|\{(?:type|operation|task)="[\w.-]+"\}$|\{route="\/[\w./:*-]*"\}$|\{status="[1-5]\d\d"\}$/;
 
 const telling = [
   /@/,

@@ -7,9 +7,7 @@ import { useEveryArea, withinReach } from './every-area.ts';
 import { newPerson, type Platform, startPlatform } from './platform.ts';
 
 // Every query of every dashboard, as it is committed, asked of a real Prometheus after real traffic.
-// TODO: on a quick machine a round of traffic now and then falls between two scrapes, and panels of rates stay empty:
-// until that is mended it runs on demand, with GATEHOUSE_DASHBOARDS=1.
-const prometheus = process.env.GATEHOUSE_DASHBOARDS ? findPrometheus() : undefined;
+const prometheus = findPrometheus();
 let platform: Platform;
 let alerts: Alerts;
 let fromSeconds: number;
@@ -22,10 +20,7 @@ const nowSeconds = () => Date.now() / 1000;
 /** Waits until Prometheus has read every process once more: a reading that failed has its time too. */
 async function scraped(): Promise<void> {
   const since = nowSeconds();
-  await eventually(
-    async () => (await alerts.query(`min(timestamp(up)) > ${since} and min(up) == 1`)) !== '[]',
-    30_000,
-  );
+  await eventually(() => alerts.holds(`min(timestamp(up)) > ${since} and min(up) == 1`), 30_000);
 }
 
 /** Somebody opens a dashboard. */

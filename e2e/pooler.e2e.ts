@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { findPgBouncer, temporaryHome } from '@gatehouse/embedded';
 import { eventually } from '@gatehouse/kit/testing';
-import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from './database.ts';
 import { auditEvent, expectProblem, newPerson, newTenant, type Platform, startPlatform } from './platform.ts';
 import { gatehouseFor } from './run-gatehouse.ts';
 import { expectNothingLost, progress, startTraffic } from './traffic.ts';
@@ -62,16 +62,14 @@ describe.skipIf(findPgBouncer() === undefined)('behind a pooler in transaction m
   });
 
   it('each service is logged in as itself alone, on no more connections than the pooler was given', async () => {
-    const client = new pg.Client({ connectionString: platform.databaseUrl });
-    await client.connect();
-    const { rows } = await client.query<{ login: string; names: string[]; most: number }>(
+    const rows = await ask<{ login: string; names: string[]; most: number }>(
+      platform.databaseUrl,
       `select usename as login, array_agg(distinct application_name) as names,
          count(*)::int as most
        from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and usename like 'gatehouse\\_%'
          and application_name <> ''
        group by usename order by usename`,
     );
-    await client.end();
     const nameOf = (login: string) => login.replace('natsid', 'nats-identity').replace('_', '-');
     expect(rows.map(({ login }) => login)).toEqual(
       ['audit', 'auth', 'gateway', 'natsid', 'token'].map((name) => `gatehouse_${name}`),

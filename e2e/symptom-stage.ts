@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { repositoryRoot } from '@gatehouse/embedded';
-import pg from 'pg';
+import type pg from 'pg';
+import { ask } from './database.ts';
 import type { Platform } from './platform.ts';
 import { type Gatehouse, gatehouseFor, type Ran } from './run-gatehouse.ts';
 import { preparation } from './symptom-page.ts';
@@ -52,7 +53,7 @@ export async function openStage(platform: Platform, prometheus: string): Promise
       writeFileSync(log, platform.logs());
       return run(`${before}${line}`, gatehouse.home, { ...env, ...more });
     },
-    sql: (text, values) => query(platform.databaseUrl, text, values),
+    sql: (text, values) => ask(platform.databaseUrl, text, values),
     close: async () => gatehouse.close(),
   };
 }
@@ -68,20 +69,4 @@ function run(line: string, cwd: string, env: Record<string, string>): Promise<Ra
     err += chunk;
   });
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
-}
-
-// A connection for each: Postgres goes away in between.
-async function query<Row extends pg.QueryResultRow>(
-  url: string,
-  text: string,
-  values: readonly unknown[] = [],
-): Promise<Row[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'symptoms' });
-  client.on('error', () => {});
-  await client.connect();
-  try {
-    return (await client.query<Row>(text, [...values])).rows;
-  } finally {
-    await client.end();
-  }
 }

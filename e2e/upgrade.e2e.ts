@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { repositoryRoot, startInstallation } from '@gatehouse/embedded';
-import { apiOf, eventually } from '@gatehouse/kit/testing';
-import pg from 'pg';
+import { apiOf } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, type EmptyDatabase, emptyDatabase } from './database.ts';
 import { auditEvent, mode, newPerson, newTenant, type Person, type Platform, signIn } from './platform.ts';
 import { releasedCode, releases } from './released-code.ts';
 import { gatehouseFor } from './run-gatehouse.ts';
@@ -15,35 +15,13 @@ if (release === undefined) throw new Error('packages/schema/upgrade/released.jso
 const code = releasedCode(release);
 const missing = 'missing' in code ? code.missing : undefined;
 
-let database: {
-  readonly url: string;
-  query(text: string, values?: unknown[]): Promise<void>;
-  drop(): Promise<void>;
-};
+let database: EmptyDatabase;
 let platform: Platform;
 let before: Person;
 let traffic: Traffic;
 const gatehouse = gatehouseFor(() => platform);
 /** Services that run this checkout's code by now. */
 const rolled = new Set<string>();
-
-async function emptyDatabase(): Promise<typeof database> {
-  const name = `upgrade_${randomBytes(6).toString('hex')}`;
-  const server = process.env.TEST_POSTGRES_URL ?? '';
-  const run = async (url: string, text: string, values: unknown[] = []) => {
-    const client = new pg.Client({ connectionString: url });
-    await client.connect();
-    await client.query(text, values).finally(() => client.end());
-  };
-  await run(server, `create database ${name} template template0`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return {
-    url: url.href,
-    query: (text, values) => run(url.href, text, values),
-    drop: () => eventually(() => run(server, `drop database if exists ${name} with (force)`)),
-  };
-}
 
 async function startReleased(root: string): Promise<Platform> {
   const installation = await startInstallation({
@@ -95,7 +73,8 @@ async function issueNatsUser(what: string): Promise<void> {
 
 /** An event of a type that nobody knows, as a release to come would write it. */
 async function fromTheFuture(type: string): Promise<void> {
-  await database.query(
+  await ask(
+    database.url,
     `insert into auth.outbox (id, type, subject, aggregate, data) values (gen_random_uuid(), $1, $1, 'upgrade', $2)`,
     [type, { tenant_id: null, trace_id: '0'.repeat(32), occurred_at: new Date().toISOString() }],
   );
@@ -107,7 +86,7 @@ const told = missing === undefined ? '' : ` (skipped: ${missing})`;
 
 describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the last release${told}`, () => {
   beforeAll(async () => {
-    database = await emptyDatabase();
+    database = await emptyDatabase('upgrade');
     platform = await startReleased('root' in code ? code.root : '');
     before = await newPerson(platform.api);
     await everything('before');
