@@ -70,6 +70,27 @@ describe('dead letters', () => {
     expect((await run(['dead-letters', 'replay', '--reason', 'x'])).code).toBe(2);
     expect(await json(['dead-letters', 'list', '--replayed', 'true'])).toEqual([]);
   });
+
+  it('that can never be taken are discarded by command, one or all, and stay to be looked at', async () => {
+    const [first] = await json(['dead-letters', 'list']);
+    const one = ['dead-letters', 'discard', first.id, '--reason', 'it never was an event'];
+    const unasked = await run(one);
+    expect([unasked.code, unasked.err]).toEqual([2, expect.stringContaining('--yes')]);
+    expect(await done([...one, '--yes'])).toContain('no longer waits for audit-record');
+    const again = await run([...one, '--yes']);
+    expect([again.code, again.err]).toEqual([1, expect.stringContaining('already_discarded')]);
+    await nonsense();
+    await eventually(async () => expect(await json(['dead-letters', 'list'])).toHaveLength(1));
+    const all = ['dead-letters', 'discard', '--all', '--service', 'audit', '--reason', 'none was an event'];
+    expect((await run(all)).code).toBe(2);
+    const discarded = await json([...all, '--yes']);
+    expect(discarded).toEqual({ discarded: [expect.any(String)], failed: [] });
+    expect(await json(['dead-letters', 'list'])).toEqual([]);
+    expect(await json(['dead-letters', 'list', '--state', 'discarded'])).toHaveLength(2);
+    expect((await run(['dead-letters', 'list', '--state', 'open', '--replayed', 'any'])).code).toBe(2);
+    const audited = await auditEvent(platform, { type: 'admin.dead_letter.discarded' });
+    expect(audited.data.reason).toMatch(/an event$/);
+  });
 });
 
 describe('rate limits', () => {

@@ -17,6 +17,7 @@ create table auth.dead_letter (
   deliveries integer not null,
   created_at timestamp with time zone not null default now(),
   replayed_at timestamp with time zone,
+  discarded_at timestamp with time zone,
   constraint dead_letter_pkey PRIMARY KEY (id)
 );
 create table auth.inbox (
@@ -103,7 +104,7 @@ create table auth.user_account (
   constraint user_account_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES auth.tenant(id)
 );
 
-CREATE INDEX dead_letter_open ON auth.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX dead_letter_waiting ON auth.dead_letter USING btree (created_at, id) WHERE ((replayed_at IS NULL) AND (discarded_at IS NULL));
 CREATE INDEX inbox_received ON auth.inbox USING btree (received_at);
 CREATE INDEX lockout_window ON auth.lockout USING btree (window_started_at);
 CREATE INDEX outbox_pending ON auth.outbox USING btree (lane, id) WHERE (published_at IS NULL);
@@ -150,6 +151,7 @@ create table token.dead_letter (
   deliveries integer not null,
   created_at timestamp with time zone not null default now(),
   replayed_at timestamp with time zone,
+  discarded_at timestamp with time zone,
   constraint dead_letter_pkey PRIMARY KEY (id)
 );
 create table token.inbox (
@@ -234,7 +236,7 @@ create table token.tenant_state (
   constraint tenant_state_status_check CHECK ((status = ANY (ARRAY['active'::text, 'disabled'::text])))
 );
 
-CREATE INDEX dead_letter_open ON token.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX dead_letter_waiting ON token.dead_letter USING btree (created_at, id) WHERE ((replayed_at IS NULL) AND (discarded_at IS NULL));
 CREATE INDEX inbox_received ON token.inbox USING btree (received_at);
 CREATE INDEX outbox_pending ON token.outbox USING btree (lane, id) WHERE (published_at IS NULL);
 CREATE INDEX outbox_published ON token.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
@@ -294,6 +296,7 @@ create table audit.dead_letter (
   deliveries integer not null,
   created_at timestamp with time zone not null default now(),
   replayed_at timestamp with time zone,
+  discarded_at timestamp with time zone,
   constraint dead_letter_pkey PRIMARY KEY (id)
 );
 create table audit.event (
@@ -383,7 +386,7 @@ create table audit.outbox (
   constraint outbox_pkey PRIMARY KEY (id)
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
 
-CREATE INDEX dead_letter_open ON audit.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX dead_letter_waiting ON audit.dead_letter USING btree (created_at, id) WHERE ((replayed_at IS NULL) AND (discarded_at IS NULL));
 CREATE INDEX event_by_actor ON ONLY audit.event USING btree (actor, occurred_at DESC, id DESC);
 CREATE INDEX event_by_address ON ONLY audit.event USING btree (client_ip, occurred_at DESC, id DESC) WHERE (client_ip IS NOT NULL);
 CREATE INDEX event_by_concerned ON ONLY audit.event USING btree (user_id, lower((personal ->> 'email'::text))) WHERE ((personal ? 'email'::text) AND ((user_id IS NULL) OR (actor IS DISTINCT FROM (user_id)::text)));
@@ -676,6 +679,7 @@ create table gateway.dead_letter (
   deliveries integer not null,
   created_at timestamp with time zone not null default now(),
   replayed_at timestamp with time zone,
+  discarded_at timestamp with time zone,
   constraint dead_letter_pkey PRIMARY KEY (id)
 );
 create table gateway.inbox (
@@ -700,7 +704,7 @@ create table gateway.outbox (
   constraint outbox_pkey PRIMARY KEY (id)
 ) with (autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=5000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=10000, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
 
-CREATE INDEX dead_letter_open ON gateway.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX dead_letter_waiting ON gateway.dead_letter USING btree (created_at, id) WHERE ((replayed_at IS NULL) AND (discarded_at IS NULL));
 CREATE INDEX inbox_received ON gateway.inbox USING btree (received_at);
 CREATE INDEX outbox_pending ON gateway.outbox USING btree (lane, id) WHERE (published_at IS NULL);
 CREATE INDEX outbox_published ON gateway.outbox USING btree (published_at) WHERE (published_at IS NOT NULL);
@@ -860,6 +864,7 @@ create table natsid.dead_letter (
   deliveries integer not null,
   created_at timestamp with time zone not null default now(),
   replayed_at timestamp with time zone,
+  discarded_at timestamp with time zone,
   constraint dead_letter_pkey PRIMARY KEY (id)
 );
 create table natsid.encryption_instance (
@@ -1025,7 +1030,7 @@ CREATE UNIQUE INDEX cluster_name ON natsid.cluster USING btree (lower(name));
 CREATE INDEX credential_by_account ON natsid.credential USING btree (account_id, id DESC);
 CREATE INDEX credential_by_hash ON natsid.credential USING btree (jwt_sha256);
 CREATE INDEX credential_by_user ON natsid.credential USING btree (user_id, id DESC);
-CREATE INDEX dead_letter_open ON natsid.dead_letter USING btree (created_at) WHERE (replayed_at IS NULL);
+CREATE INDEX dead_letter_waiting ON natsid.dead_letter USING btree (created_at, id) WHERE ((replayed_at IS NULL) AND (discarded_at IS NULL));
 CREATE UNIQUE INDEX encryption_key_primary ON natsid.encryption_key USING btree (state) WHERE (state = 'primary'::text);
 CREATE INDEX inbox_received ON natsid.inbox USING btree (received_at);
 CREATE INDEX nats_user_by_account ON natsid.nats_user USING btree (account_id, id DESC);

@@ -109,6 +109,23 @@ export const adminEvents = [
     { ...administered, service: Type.String(), letter_id: Type.String(), consumer: Type.String() },
   ),
   event(
+    'admin.dead_letter.discarded',
+    {
+      severity: 'warning',
+      outcome: 'success',
+      summary: 'A dead letter was given up for good: what its event should have done is left undone.',
+    },
+    {
+      ...administered,
+      service: Type.String(),
+      letter_id: Type.String(),
+      consumer: Type.String(),
+      event_id: Type.Union([Type.String(), Type.Null()], {
+        description: 'Of the event in it; null: it was none that could be read.',
+      }),
+    },
+  ),
+  event(
     'admin.break_glass',
     {
       severity: 'critical',

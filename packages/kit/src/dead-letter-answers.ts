@@ -1,7 +1,14 @@
 import type { ConsumerDefinition } from './consume.ts';
-import { listDeadLetters, readDeadLetter, replayDeadLetter } from './dead-letter.ts';
+import { type DeadLetterCause, listDeadLetters, readDeadLetter, replayDeadLetter } from './dead-letter.ts';
+import { discardDeadLetter } from './discard-dead-letter.ts';
 import type { Handle } from './inbox.ts';
-import { deadLetterOf, deadLettersOf, replayDeadLetterOf } from './questions.ts';
+import {
+  type DeadLetterChange,
+  deadLetterOf,
+  deadLettersOf,
+  discardDeadLetterOf,
+  replayDeadLetterOf,
+} from './questions.ts';
 import { type Answer, answersOf, type Context, type ServiceName } from './service.ts';
 
 const answer = answersOf<Context>();
@@ -20,13 +27,25 @@ export function deadLetterAnswers(
     })),
     answer(replayDeadLetterOf(service), (ctx) => {
       const handles = new Map(consumers.map(({ name, handle }) => [name, handle(ctx as never) as Handle]));
-      return async ({ id, reason, ...by }, traceparent) => {
-        const { actor_id: actorId, client_ip: clientIp, user_agent: userAgent } = by;
-        const cause = { reason, actorId, clientIp, userAgent, traceparent: by.traceparent ?? traceparent };
+      return async ({ id, ...by }, traceparent) => {
+        const cause = causeOf(by, traceparent);
         const replay = await replayDeadLetter(ctx.db, id, { service, handles, cause });
         ctx.relay.poke();
         return { outcome: replay.outcome, why: replay.outcome === 'failed' ? replay.reason : null };
       };
     }),
+    answer(discardDeadLetterOf(service), (ctx) => async ({ id, ...by }, traceparent) => {
+      const outcome = await discardDeadLetter(ctx.db, id, { service, cause: causeOf(by, traceparent) });
+      ctx.relay.poke();
+      return { outcome };
+    }),
   ];
 }
+
+const causeOf = (by: Omit<DeadLetterChange, 'id'>, traceparent: string): DeadLetterCause => ({
+  reason: by.reason,
+  actorId: by.actor_id,
+  clientIp: by.client_ip,
+  userAgent: by.user_agent,
+  traceparent: by.traceparent ?? traceparent,
+});

@@ -1,5 +1,7 @@
+import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type DeadLetterSummary, listDeadLetters, readDeadLetter, replayDeadLetter } from './dead-letter.ts';
+import { discardDeadLetter } from './discard-dead-letter.ts';
 import { EventBench, recordEffect } from './event-testing.ts';
 import { newId } from './id.ts';
 import { bury, type Handle } from './inbox.ts';
@@ -35,9 +37,11 @@ async function letterOf(
 
 const replay = (id: string, handle: Handle = recordEffect as Handle) =>
   replayDeadLetter(bench.consumer.db, id, { service: 'auth', handles: new Map([['test', handle]]), cause });
-const told = () =>
+const discard = (id: string) => discardDeadLetter(bench.consumer.db, id, { service: 'auth', cause });
+const told = (what: 'replayed' | 'discarded' = 'replayed') =>
   bench.database.query<{ data: Record<string, unknown>; tenant_id: null; aggregate: string }>(
-    `select data, tenant_id, aggregate from auth.outbox where type = 'admin.dead_letter.replayed'`,
+    'select data, tenant_id, aggregate from auth.outbox where type = $1',
+    [`admin.dead_letter.${what}`],
   );
 /** Transactions that wait for another's lock. */
 async function waiting(): Promise<number> {
@@ -158,14 +162,83 @@ describe('a dead letter', () => {
     expect(seen).toEqual(all.map(({ id }) => id));
     expect(seen).toHaveLength(5);
     expect(await listDeadLetters(pool, { consumer: 'other' })).toHaveLength(1);
-    await replay(all.find(({ consumer }) => consumer === 'test')?.id ?? '');
+    const [one, another] = all.filter(({ consumer }) => consumer === 'test');
+    await replay(one?.id ?? '');
+    await discard(another?.id ?? '');
     const counts = await Promise.all(
-      (['open', 'replayed', 'all'] as const).map(
+      (['open', 'replayed', 'discarded', 'all'] as const).map(
         async (state) => (await listDeadLetters(pool, { state })).length,
       ),
     );
-    expect(counts).toEqual([4, 1, 5]);
+    expect(counts).toEqual([3, 1, 1, 5]);
     expect(await readDeadLetter(pool, seen[0] ?? '')).toMatchObject({ payload: '{"a":"ü"}' });
     expect(await readDeadLetter(pool, newId())).toBeUndefined();
+  });
+});
+
+describe('a dead letter that can never be taken', () => {
+  it('is discarded once, however many ask at the same moment, and is told once with its reason', async () => {
+    const { id, eventId } = await letterOf({ consumer: 'of-another-release' });
+    // Nobody is done before all of them are there.
+    const asked = await bench.consumer.db.transaction().execute(async (tx) => {
+      await sql`select from dead_letter where id = ${id} for update`.execute(tx);
+      const all = Promise.all([discard(id), discard(id), discard(id)]);
+      await eventually(async () => (await waiting()) === 3);
+      return { all };
+    });
+    const outcomes = await asked.all;
+    expect(outcomes.toSorted()).toEqual(['already_discarded', 'already_discarded', 'discarded']);
+    expect(await told('discarded')).toEqual([
+      {
+        tenant_id: null,
+        aggregate: `dead-letter:${id}`,
+        data: {
+          ...{ actor_id: cause.actorId, reason: 'mended', client_ip: '192.0.2.1', user_agent: 'test' },
+          ...{ service: 'auth', letter_id: id, consumer: 'of-another-release', event_id: eventId },
+        },
+      },
+    ]);
+    expect(await listDeadLetters(bench.consumer.pool)).toEqual([]);
+    expect([await discard(newId()), await discard('nonsense')]).toEqual(['unknown', 'unknown']);
+  });
+
+  it('is kept with what it holds, whether it was an event or not', async () => {
+    const { id } = await letterOf({ headers: {}, payload: 'no json' });
+    expect(await discard(id)).toBe('discarded');
+    expect(await readDeadLetter(bench.consumer.pool, id)).toMatchObject({
+      ...{ payload: 'no json', reason: 'Error: not yet', replayed_at: null },
+      discarded_at: expect.stringMatching(/^20.*Z$/),
+    });
+    expect(await told('discarded')).toMatchObject([{ data: { letter_id: id, event_id: null } }]);
+  });
+
+  it('can be taken after all: the replay of a discarded one has its effect, and it is a replayed one then', async () => {
+    const { id, eventId } = await letterOf();
+    await discard(id);
+    const refusing: Handle = async () => {
+      throw new Error('still not');
+    };
+    expect(await replay(id, refusing)).toMatchObject({ outcome: 'failed' });
+    // It does not wait again for that.
+    expect(await listDeadLetters(bench.consumer.pool)).toEqual([]);
+    expect(await replay(id)).toEqual({ outcome: 'replayed' });
+    expect(await bench.effects()).toEqual([eventId]);
+    expect(await listDeadLetters(bench.consumer.pool, { state: 'discarded' })).toEqual([]);
+    expect(await listDeadLetters(bench.consumer.pool, { state: 'replayed' })).toHaveLength(1);
+    expect(await discard(id)).toBe('already_replayed');
+  });
+
+  it('is not discarded while its consumer takes it', async () => {
+    const { id, eventId } = await letterOf();
+    let discarded: Promise<string> | undefined;
+    const slow: Handle = async (tx, events, facts) => {
+      await (recordEffect as Handle)(tx, events, facts);
+      discarded = discard(id);
+      await eventually(async () => (await waiting()) === 1);
+    };
+    expect(await replay(id, slow)).toEqual({ outcome: 'replayed' });
+    expect(await discarded).toBe('already_replayed');
+    expect([await bench.effects(), await told('discarded')]).toEqual([[eventId], []]);
+    expect(await stateOf(id)).toMatchObject({ discarded_at: null });
   });
 });

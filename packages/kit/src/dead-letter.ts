@@ -20,6 +20,7 @@ export interface DeadLetterSummary {
   /** RFC 3339 with microseconds: with `id` the order of the list. */
   readonly created_at: string;
   readonly replayed_at: string | null;
+  readonly discarded_at: string | null;
 }
 
 /** A dead letter with what it holds. */
@@ -29,11 +30,19 @@ export interface DeadLetterRow extends DeadLetterSummary {
   readonly payload: string;
 }
 
+// Every letter is in one of the first three. One that was discarded and replayed after all was taken: it is replayed.
+const states = {
+  open: 'replayed_at is null and discarded_at is null',
+  replayed: 'replayed_at is not null',
+  discarded: 'replayed_at is null and discarded_at is not null',
+  all: 'true',
+} as const;
+
 /** Which dead letters to list. */
 export interface DeadLetterFilter {
   readonly consumer?: string | null;
-  /** `open` unless given: those that were not replayed. */
-  readonly state?: 'open' | 'replayed' | 'all';
+  /** `open` unless given: those that wait. */
+  readonly state?: keyof typeof states;
   /** Only older than this one. */
   readonly before?: Pick<DeadLetterSummary, 'created_at' | 'id'> | null;
   /** 100 unless given. */
@@ -42,7 +51,8 @@ export interface DeadLetterFilter {
 
 const rfc3339 = (column: string) =>
   `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as ${column}`;
-const summary = `id, consumer, event_id, type, subject, reason, deliveries, ${rfc3339('created_at')}, ${rfc3339('replayed_at')}`;
+const times = ['created_at', 'replayed_at', 'discarded_at'];
+const summary = `id, consumer, event_id, type, subject, reason, deliveries, ${times.map(rfc3339).join(', ')}`;
 
 /** Lists the dead letters of a service (the pool's), newest first. */
 export async function listDeadLetters(
@@ -52,10 +62,10 @@ export async function listDeadLetters(
   const { rows } = await pool.query<DeadLetterSummary>(
     `select ${summary} from dead_letter
      where ($1::text is null or consumer = $1)
-       and ($2 = 'all' or (replayed_at is null) = ($2 = 'open'))
-       and ($3::timestamptz is null or (dead_letter.created_at, id) < ($3::timestamptz, $4::uuid))
-     order by dead_letter.created_at desc, id desc limit $5`,
-    [consumer, state, before?.created_at ?? null, before?.id ?? null, limit],
+       and ${states[state]}
+       and ($2::timestamptz is null or (dead_letter.created_at, id) < ($2::timestamptz, $3::uuid))
+     order by dead_letter.created_at desc, id desc limit $4`,
+    [consumer, before?.created_at ?? null, before?.id ?? null, limit],
   );
   return rows;
 }
@@ -70,14 +80,33 @@ export async function readDeadLetter(pool: Pool, id: string): Promise<DeadLetter
   return rows.map((row) => ({ ...row, payload: row.payload.toString() }))[0];
 }
 
-/** Who asks for a replay, and why. */
-export interface ReplayCause {
+/** Who changes what becomes of a dead letter, and why. */
+export interface DeadLetterCause {
   readonly actorId: string | null;
   readonly reason: string;
   readonly clientIp: string | null;
   readonly userAgent: string | null;
   readonly traceparent: string | null;
 }
+
+/** What the event of such a change says of whoever made it, and of the letter. */
+export const toldOf = (
+  { id, consumer }: Pick<DeadLetterSummary, 'id' | 'consumer'>,
+  { service, cause }: { readonly service: string; readonly cause: DeadLetterCause },
+) => ({
+  tenant_id: null,
+  aggregate: `dead-letter:${id}`,
+  traceparent: cause.traceparent,
+  data: {
+    actor_id: cause.actorId,
+    reason: cause.reason,
+    client_ip: cause.clientIp,
+    user_agent: cause.userAgent,
+    service,
+    letter_id: id,
+    consumer,
+  },
+});
 
 /**
  * What became of a replay. `unreadable`: it is no event, so no consumer can take it. `no_consumer`: this release has no
@@ -92,13 +121,14 @@ export interface ReplayOptions {
   readonly service: string;
   /** Handlers by the names of their consumers. */
   readonly handles: ReadonlyMap<string, Handle>;
-  readonly cause: ReplayCause;
+  readonly cause: DeadLetterCause;
 }
 
 /**
  * Puts a dead letter before the consumer that gave up on it: once, however often it is asked for. It goes straight to
  * the handler and not over the bus, where it would reach every other consumer as well. The effect, the mark on the
- * letter and the event that tells of it are one transaction: a kill at any moment leaves all of it or nothing.
+ * letter and the event that tells of it are one transaction: a kill at any moment leaves all of it or nothing. One that
+ * was discarded may be replayed: its payload is still there, and a decision of a person may have been wrong.
  *
  * @throws what says that Postgres or a peer is away: nothing has happened then.
  */
@@ -138,22 +168,7 @@ async function replayIn(tx: Transaction<any>, id: string, options: ReplayOptions
   await sql`update dead_letter set replayed_at = now(), deliveries = deliveries + 1 where id = ${id}`.execute(
     tx,
   );
-  const { cause, service } = options;
-  await append(tx, {
-    type: 'admin.dead_letter.replayed',
-    tenant_id: null,
-    aggregate: `dead-letter:${id}`,
-    traceparent: cause.traceparent,
-    data: {
-      actor_id: cause.actorId,
-      reason: cause.reason,
-      client_ip: cause.clientIp,
-      user_agent: cause.userAgent,
-      service,
-      letter_id: id,
-      consumer: letter.consumer,
-    },
-  });
+  await append(tx, { type: 'admin.dead_letter.replayed', ...toldOf({ id, ...letter }, options) });
   return { outcome: 'replayed' };
 }
 

@@ -20,7 +20,8 @@ export const permissions = {
   'nats.read': 'See NATS operators, accounts, roles and users.',
   'nats.manage': 'Change NATS accounts, roles and users, and issue credentials.',
   'platform.read': 'See signing keys, clusters, settings in force and dead letters.',
-  'platform.manage': 'Rotate keys, manage clusters and encryption, reset limits, replay dead letters.',
+  'platform.manage':
+    'Rotate keys, manage clusters and encryption, reset limits, replay and discard dead letters.',
 } as const;
 
 /** One thing that a role can allow. */

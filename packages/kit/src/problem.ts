@@ -152,15 +152,20 @@ export const problems = {
     'The dead letter was replayed before',
     'Nothing is to be done: its consumer has taken it.',
   ),
+  already_discarded: kind(
+    409,
+    'The dead letter was discarded before',
+    'Nothing is to be done: it no longer waits. It is kept, and can be replayed.',
+  ),
   unreadable: kind(
     409,
     'The dead letter cannot be given to a consumer',
-    'It is no event, or this release has no consumer of that name; the detail says which.',
+    'It is no event, or this release has no consumer of that name; the detail says which. Discard it if that stays so.',
   ),
   replay_failed: kind(
     409,
     'The consumer refused the dead letter again',
-    'The detail says why; mend that first.',
+    'The detail says why; mend that first, or discard it if that can never be.',
   ),
   payload_too_large: kind(413, 'The body is too large', 'Send less than the limit.'),
   uri_too_long: kind(414, 'The address is too long', 'Send fewer or shorter parameters.'),

@@ -196,6 +196,8 @@ const deadLetter = {
   deliveries: Type.Integer(),
   created_at: Type.String(),
   replayed_at: nullable,
+  // A release before 0012 knows none and says nothing of it.
+  discarded_at: Type.Optional(nullable),
 };
 
 /** What a list of dead letters says of each. */
@@ -216,7 +218,12 @@ export const deadLettersOf = (service: string) =>
     reads: true,
     ask: Type.Object({
       consumer: nullable,
-      state: Type.Union([Type.Literal('open'), Type.Literal('replayed'), Type.Literal('all')]),
+      state: Type.Union([
+        Type.Literal('open'),
+        Type.Literal('replayed'),
+        Type.Literal('discarded'),
+        Type.Literal('all'),
+      ]),
       before: Type.Union([Type.Object({ created_at: Type.String(), id: Type.String() }), Type.Null()]),
       limit: Type.Integer({ minimum: 1, maximum: 1000 }),
     }),
@@ -231,17 +238,21 @@ export const deadLetterOf = (service: string) =>
     answer: Type.Object({ letter: Type.Union([DeadLetterWhole, Type.Null()]) }),
   });
 
+/** Which dead letter is to be changed, by whom and why. */
+export const DeadLetterChange = Type.Object({
+  id: Type.String(),
+  reason: Type.String(),
+  actor_id: nullable,
+  client_ip: nullable,
+  user_agent: nullable,
+  traceparent: nullable,
+});
+export type DeadLetterChange = Static<typeof DeadLetterChange>;
+
 /** Puts one of a service's dead letters before its consumer again. `why`: what made it fail once more. */
 export const replayDeadLetterOf = (service: string) =>
   question(service, 'replay-dead-letter', {
-    ask: Type.Object({
-      id: Type.String(),
-      reason: Type.String(),
-      actor_id: nullable,
-      client_ip: nullable,
-      user_agent: nullable,
-      traceparent: nullable,
-    }),
+    ask: DeadLetterChange,
     answer: Type.Object({
       outcome: Type.Union([
         Type.Literal('replayed'),
@@ -252,6 +263,20 @@ export const replayDeadLetterOf = (service: string) =>
         Type.Literal('failed'),
       ]),
       why: nullable,
+    }),
+  });
+
+/** Decides that one of a service's dead letters will never be taken. */
+export const discardDeadLetterOf = (service: string) =>
+  question(service, 'discard-dead-letter', {
+    ask: DeadLetterChange,
+    answer: Type.Object({
+      outcome: Type.Union([
+        Type.Literal('discarded'),
+        Type.Literal('already_discarded'),
+        Type.Literal('already_replayed'),
+        Type.Literal('unknown'),
+      ]),
     }),
   });
 

@@ -56,8 +56,8 @@ const uses: Readonly<Record<Exclude<BusService, 'all-in-one'>, BusUse>> = {
   'nats-identity': { publishes: ['natsid.>'] },
 };
 
-/** Events that the kit writes for every service: whoever owns a dead letter tells of its replay. */
-export const busSubjectsOfAll = ['admin.dead_letter.replayed'] as const;
+/** Events that the kit writes for every service: whoever owns a dead letter tells what became of it. */
+export const busSubjectsOfAll = ['admin.dead_letter.replayed', 'admin.dead_letter.discarded'] as const;
 
 /** Whether a process of that name may make the streams of the bus. */
 export function managesBusStreams(service: BusService): boolean {

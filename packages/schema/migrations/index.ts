@@ -10,6 +10,8 @@ import * as auditChain from './0008-audit-chain.ts';
 import * as administration from './0009-administration.ts';
 import * as auditSearch from './0010-audit-search.ts';
 import * as compatibility from './0011-compatibility.ts';
+import * as deadLetterDiscarded from './0012-dead-letter-discarded.ts';
+import * as deadLetterWaiting from './0013-dead-letter-waiting.ts';
 
 /** One step of the database's history: SQL text in both directions, run in one transaction with its record. */
 export interface MigrationText {
@@ -40,4 +42,6 @@ export const migrations: Readonly<Record<string, MigrationText>> = {
   '0009-administration': administration,
   '0010-audit-search': auditSearch,
   '0011-compatibility': compatibility,
+  '0012-dead-letter-discarded': deadLetterDiscarded,
+  '0013-dead-letter-waiting': deadLetterWaiting,
 };

@@ -21,6 +21,8 @@ it('a migration that has landed is never edited, renamed or reordered', () => {
       "0009-administration 672a84a65094e765",
       "0010-audit-search 834721831c590a0f",
       "0011-compatibility 9b07f12b94d4eeb5",
+      "0012-dead-letter-discarded 548696c9d1cb0fc7",
+      "0013-dead-letter-waiting 831d7966d2957baf",
     ]
   `);
 });

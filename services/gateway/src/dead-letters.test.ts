@@ -24,6 +24,8 @@ const list = '/api/admin/dead-letters';
 const get = (path: string, token: string | undefined = root) => platform.api.get(path, { token });
 const replay = (id: string, body: object = { reason: 'mended' }, token = root) =>
   platform.api.post(`${list}/${id}/replay`, body, { token });
+const discard = (id: string, body: object = { reason: 'no event' }) =>
+  platform.api.post(`${list}/${id}/discard`, body, { token: root });
 
 interface Letter {
   readonly schema?: 'audit' | 'token';
@@ -74,7 +76,7 @@ describe('dead letters through the gateway', () => {
     expect(whole.body.items[0]).toEqual({
       ...{ service: 'audit', id: made[0], consumer: 'audit-record', event_id: expect.any(String) },
       ...{ type: 'auth.login.success', subject: 'auth.login.success', reason: 'Error: disk', deliveries: 8 },
-      ...{ created_at: '2026-03-04T05:06:05.000001Z', replayed_at: null },
+      ...{ created_at: '2026-03-04T05:06:05.000001Z', replayed_at: null, discarded_at: null },
     });
     const seen: string[] = [];
     let cursor = '';
@@ -86,8 +88,10 @@ describe('dead letters through the gateway', () => {
     }
     expect(seen).toEqual(made);
     const first = await get(`${list}?limit=2`);
-    const changed = await get(`${list}?limit=2&replayed=any&cursor=${first.body.next_cursor}`);
-    expect([changed.status, changed.body.code]).toEqual([400, 'bad_cursor']);
+    for (const other of ['replayed=any', 'state=discarded']) {
+      const changed = await get(`${list}?limit=2&${other}&cursor=${first.body.next_cursor}`);
+      expect([changed.status, changed.body.code]).toEqual([400, 'bad_cursor']);
+    }
   });
 
   it('are filtered by service, consumer and state, and by nothing misspelt', async () => {
@@ -97,9 +101,19 @@ describe('dead letters through the gateway', () => {
     expect(await count('service=token')).toBe(1);
     expect((await get(`${list}?service=token`)).body.unreachable).toEqual([]);
     expect(await count('consumer=audit-record')).toBe(1);
-    expect(await count('replayed=true')).toBe(0);
-    expect(await count('replayed=any')).toBe(2);
-    for (const wrong of ['service=nobody', 'replayed=yes', 'consumer=A%20B', 'kind=x', 'limit=0'])
+    const { id } = await bury();
+    await discard(id);
+    for (const [query, letters] of [
+      ...[['state=open', 2] as const, ['replayed=false', 2] as const],
+      ...[['state=replayed', 0] as const, ['replayed=true', 0] as const],
+      ...[['state=discarded', 1] as const],
+      ...[['state=all', 3] as const, ['replayed=any', 3] as const],
+    ])
+      expect(await count(query), query).toBe(letters);
+    for (const wrong of [
+      ...['service=nobody', 'replayed=yes', 'state=any', 'consumer=A%20B', 'kind=x', 'limit=0'],
+      'state=open&replayed=false',
+    ])
       expect((await get(`${list}?${wrong}`)).status, wrong).toBe(400);
   });
 
@@ -154,8 +168,49 @@ describe('dead letters through the gateway', () => {
     expect((await replay(failing.id, { reason: ' ' })).body.code).toBe('reason_required');
   });
 
+  it('that can never be taken are discarded once, with the reason in the audit, and no longer wait', async () => {
+    const { id } = await bury({ payload: 'x' });
+    expect((await replay(id)).body.code).toBe('unreadable');
+    expect((await discard(id, { reason: ' ' })).body.code).toBe('reason_required');
+    const answers = await Promise.all([discard(id), discard(id), discard(id)]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 409, 409]);
+    const [done] = answers.filter(({ status }) => status === 200);
+    expect(done?.body).toMatchObject({ id, replayed_at: null, discarded_at: expect.stringMatching(/Z$/) });
+    expect(done?.body.payload).toBeUndefined();
+    expect(answers.find(({ status }) => status === 409)?.body.code).toBe('already_discarded');
+    expect((await get(list)).body.items).toEqual([]);
+    expect((await get(`${list}/${id}`)).body).toMatchObject({ payload: 'x' });
+    const told = await eventually(async () => {
+      const rows = await platform.behind.database.query<{ data: object; source: string; severity: string }>(
+        `select data, source, severity from audit.event where type = 'admin.dead_letter.discarded'
+         and data->>'letter_id' = $1`,
+        [id],
+      );
+      if (rows.length === 0) throw new Error('not yet');
+      return rows;
+    });
+    expect(told).toMatchObject([
+      {
+        severity: 'warning',
+        source: '/gatehouse/audit',
+        data: { reason: 'no event', consumer: 'audit-record' },
+      },
+    ]);
+  });
+
+  it('that were replayed are not discarded; what was discarded can be replayed', async () => {
+    const { id, eventId } = await bury();
+    await discard(id);
+    const replayed = await replay(id);
+    expect([replayed.status, replayed.body.replayed_at]).toEqual([200, expect.stringMatching(/Z$/)]);
+    expect(await recorded(eventId)).toHaveLength(1);
+    const late = await discard(id);
+    expect([late.status, late.body.code]).toEqual([409, 'already_replayed']);
+  });
+
   it('of nobody are 503 while a service is silent that may have them', async () => {
-    for (const answer of [await get(`${list}/${randomUUID()}`), await replay(randomUUID())]) {
+    const nobody = randomUUID();
+    for (const answer of [await get(`${list}/${nobody}`), await replay(nobody), await discard(nobody)]) {
       expect([answer.status, answer.body.code]).toEqual([503, 'upstream_unavailable']);
       expect(answer.body.detail).toContain('nats-identity');
       expect(answer.headers.get('retry-after')).toBe('1');
@@ -169,6 +224,7 @@ describe('the gateway’s own routes', () => {
     ['GET', list],
     ['GET', `${list}/${randomUUID()}`],
     ['POST', `${list}/${randomUUID()}/replay`],
+    ['POST', `${list}/${randomUUID()}/discard`],
     ['POST', '/api/admin/rate-limits/reset'],
     ['GET', '/api/admin/settings'],
   ] as const;

@@ -2,6 +2,7 @@ import { createRateLimitStore, defineService, noteCertificate, Problem } from '@
 import type { FastifyInstance } from 'fastify';
 import type { GatewayBase, GatewayOwn } from './context.ts';
 import { useCors } from './cors.ts';
+import { discardDeadLetter } from './discard-dead-letter.ts';
 import { mountDocuments } from './documents.ts';
 import { edgePath } from './edge-path.ts';
 import { mountHealth, probeCache } from './health.ts';
@@ -28,7 +29,14 @@ export const gateway = defineService({
   name: 'gateway',
   settings: gatewaySettings,
   check: (config) => originFaults(config.CORS_ORIGINS),
-  routes: [listDeadLetters, showDeadLetter, replayDeadLetter, resetRateLimit, showSettings],
+  routes: [
+    listDeadLetters,
+    showDeadLetter,
+    replayDeadLetter,
+    discardDeadLetter,
+    resetRateLimit,
+    showSettings,
+  ],
   open: async (ctx: GatewayBase): Promise<GatewayOwn> => {
     const limitEvents = createLimitEvents({
       log: ctx.log,

@@ -82,7 +82,7 @@ async function unconfirmed(database: Database, schemas: readonly string[]): Prom
 const REASONS_SHOWN = 5;
 /** What to do with messages that a consumer gave up on. */
 export const DEAD_LETTER_REMEDY =
-  'mend the cause that the reason names, then: gatehouse dead-letters replay --all --reason "…"';
+  'mend the cause that the reason names, then: gatehouse dead-letters replay --all --reason "…"; what can never be taken: gatehouse dead-letters discard <id> --reason "…"';
 
 async function deadLetters(database: Database): Promise<Check> {
   const name = 'dead_letters';
@@ -90,7 +90,8 @@ async function deadLetters(database: Database): Promise<Check> {
   const { rows } = await database.query<{ consumer: string; type: string; count: number; reason: string }>(
     `select consumer, type, count(*)::int as count, max(left(reason, 100)) as reason from (${ofEach(
       schemas,
-      (schema) => `select consumer, type, reason from ${schema}.dead_letter where replayed_at is null`,
+      (schema) =>
+        `select consumer, type, reason from ${schema}.dead_letter where replayed_at is null and discarded_at is null`,
     )}) d group by consumer, type order by 3 desc`,
   );
   const count = rows.reduce((sum, row) => sum + row.count, 0);

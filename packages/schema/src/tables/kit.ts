@@ -58,6 +58,8 @@ export interface DeadLetterTable {
   deliveries: number;
   created_at: CreatedAt;
   replayed_at: Moment;
+  /** When somebody decided that it will never be taken. It may be replayed all the same; then both are set. */
+  discarded_at: Moment;
 }
 
 /**
