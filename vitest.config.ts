@@ -18,6 +18,8 @@ function e2e(mode: 'one' | 'split' | 'scaled') {
     test: {
       ...ofEveryProject,
       name: `e2e-${mode}`,
+      // Some twenty processes each: a third installation would only make the other two wait.
+      ...(mode === 'scaled' && { maxWorkers: 2 }),
       include: ['e2e/**/*.e2e.ts'],
       globalSetup: ['infra/dev/test-postgres.ts'],
       env: { GATEHOUSE_MODE: mode },

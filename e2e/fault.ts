@@ -23,6 +23,8 @@ export interface Fault {
   /** It takes its time and is the same in the other mode: seen there once, and followed in this one. */
   readonly only?: Platform['mode'];
   readonly leads: readonly Lead[];
+  /** It is over in a moment, and one that Prometheus was late for tells nothing: it goes wrong again until it is seen. */
+  readonly momentary?: true;
   /** What the page tells in words comes before its commands, not after. */
   readonly wordsFirst?: true;
   /**

@@ -93,6 +93,7 @@ const crowd: Fault = {
 
 const replay: Fault = {
   title: 'a refresh token is used twice',
+  momentary: true,
   leads: [
     {
       section: 'GatehouseRefreshReplay',

@@ -48,6 +48,7 @@ const flood: Fault = {
 
 const gap: Fault = {
   title: 'JetStream has lost an event that it had acknowledged: audit gets it again',
+  momentary: true,
   only: 'split',
   leads: [
     {

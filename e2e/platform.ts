@@ -114,6 +114,9 @@ export async function newTenant(platform: Platform, name = 'tenant'): Promise<st
   return answer.body.tenant_id;
 }
 
+/** The bus may have been killed a moment ago, and three servers elect their leaders anew. */
+const EVENT_PATIENCE_MS = 30_000;
+
 /** Waits until an audit event of a type with the given fields can be found, and returns it. */
 export async function auditEvent(
   platform: Platform,
@@ -130,7 +133,7 @@ export async function auditEvent(
     const found = answer.body.items.find(matches);
     if (found === undefined) throw new Error(`no event for ${JSON.stringify(query)} yet`);
     return found;
-  });
+  }, EVENT_PATIENCE_MS);
 }
 
 /** Expects a problem document (RFC 9457) with this code. */

@@ -2,16 +2,10 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { noteBody, noteSecret, noteSettings, repositoryRoot } from '@gatehouse/embedded';
+import { noteBody, noteSecret, noteSettings } from '@gatehouse/embedded';
 import { expect } from 'vitest';
 import type { Platform } from './platform.ts';
-
-/** What a command did. */
-export interface Ran {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+import { commandFile, compileCache, endOf, type Ran } from './terminal.ts';
 
 /** The gatehouse command as its own process against an installation, with a sign-in of its own. */
 export interface Gatehouse {
@@ -38,38 +32,27 @@ export function gatehouseFor(
 ): Gatehouse {
   const home = mkdtempSync(join(tmpdir(), 'gatehouse-cli-'));
   const sessions = join(home, 'sessions.json');
-  const run: Gatehouse['run'] = (args, input = '') => {
+  const run: Gatehouse['run'] = async (args, input = '') => {
     noteSettings(settings());
     // What is asked for on standard input is a password, a seed or a yes.
     for (const line of input.split('\n'))
       if (!/[\s@{]/.test(line)) noteSecret(line, `an input of ${args[0]}`);
-    const child = spawn(process.execPath, [join(repositoryRoot, 'packages/cli/src/main.ts'), ...args], {
+    const child = spawn(process.execPath, [commandFile, ...args], {
       env: {
+        ...compileCache,
         PATH: process.env.PATH,
-        NODE_COMPILE_CACHE: join(repositoryRoot, '.local/compile-cache'),
         GATEHOUSE_URL: platform().url,
         GATEHOUSE_SESSION_FILE: sessions,
         DATABASE_URL: platform().databaseUrl,
         ...settings(),
       },
     });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (chunk) => {
-      out += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      err += chunk;
-    });
     // One that has ended already reads nothing.
     child.stdin.on('error', () => undefined);
     child.stdin.end(input);
-    return new Promise((resolve) =>
-      child.once('close', (code) => {
-        noteBody(out, `the output of ${args[0]}`);
-        resolve({ code, out, err });
-      }),
-    );
+    const ran = await endOf(child);
+    noteBody(ran.out, `the output of ${args[0]}`);
+    return ran;
   };
   const done: Gatehouse['done'] = async (args, input) => {
     const { code, out, err } = await run(args, input);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { eventually, type TestDatabase } from '@gatehouse/kit/testing';
 import { expect } from 'vitest';
 import { auditEvent, type Person, type Platform } from './platform.ts';
-import type { Ran } from './run-gatehouse.ts';
+import type { Ran } from './terminal.ts';
 
 /** What a command of the page was run in. */
 export interface Scene {

@@ -1,14 +1,12 @@
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { repositoryRoot } from '@gatehouse/embedded';
 import { type TestDatabase, testDatabase } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditEvent, newPerson, type Person, type Platform, startPlatform } from './platform.ts';
-import { gatehouseFor, type Ran } from './run-gatehouse.ts';
+import { gatehouseFor } from './run-gatehouse.ts';
 import { effectOf, type Scene } from './runbook-effects.ts';
 import { type GuideRow, guideRows } from './runbook-page.ts';
+import { type Shell, shellOf } from './terminal.ts';
 
 // docs/runbook-guides.md: every command of the page, read from the page, against a real installation.
 const rows = guideRows();
@@ -20,7 +18,8 @@ let cluster: string;
 let nextKey: string;
 /** Of a request that is in the audit. */
 let trace: string;
-let env: Record<string, string>;
+let terminal: Shell;
+let adminToken: string;
 const gatehouse = gatehouseFor(() => platform);
 
 /** On, or there would be nothing to set back; and out of the way of everything else. */
@@ -42,21 +41,7 @@ beforeAll(async () => {
     startPlatform({ natsMonitor: true, env: { ...limits, ENCRYPTION_KEYS } }),
     testDatabase(),
   ]);
-  const bin = join(gatehouse.home, 'bin');
-  mkdirSync(bin);
-  const main = join(repositoryRoot, 'packages/cli/src/main.ts');
-  writeFileSync(join(bin, 'gatehouse'), `#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`, {
-    mode: 0o755,
-  });
-  env = {
-    ...platform.env,
-    PATH: `${bin}:${process.env.PATH}`,
-    HOME: gatehouse.home,
-    NODE_COMPILE_CACHE: join(repositoryRoot, '.local/compile-cache'),
-    GATEHOUSE_URL: platform.url,
-    GATEHOUSE_SESSION_FILE: gatehouse.sessions,
-    ADMIN_TOKEN: await platform.adminToken(),
-  };
+  terminal = shellOf(platform, gatehouse);
   await signedIn();
   [{ name: cluster }] = await gatehouse.json(['cluster', 'list']);
   const refused = await platform.api.post('/api/auth/login', { email: platform.admin.email, password: 'x' });
@@ -71,28 +56,18 @@ afterAll(async () => {
 
 async function signedIn(): Promise<void> {
   await gatehouse.done(['login', '--email', platform.admin.email], `${platform.admin.password}\n`);
-  env.ADMIN_TOKEN = await platform.adminToken();
+  adminToken = await platform.adminToken();
 }
 
-function shell(line: string, more: Record<string, string> = {}): Promise<Ran> {
-  const onDatabase = /^gatehouse (?:--json )?(?:migrate|backup|restore) /.test(line)
-    ? { DATABASE_URL: scratch.url }
-    : {};
-  const child = spawn('sh', ['-c', line], {
-    cwd: gatehouse.home,
-    env: { ...env, ...onDatabase, ...more },
-    stdio: ['ignore', 'pipe', 'pipe'],
+/** As its reader would, but for what would undo the platform's own database. */
+const shell: Shell = (line, more = {}) => {
+  const onDatabase = /^gatehouse (?:--json )?(?:migrate|backup|restore) /.test(line);
+  return terminal(line, {
+    ADMIN_TOKEN: adminToken,
+    ...(onDatabase && { DATABASE_URL: scratch.url }),
+    ...more,
   });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
-}
+};
 
 /** The command with what is real here in the places of its examples. */
 function filled(command: string, { remark }: GuideRow, person: Person): string {

@@ -55,7 +55,17 @@ async function everything(what: string): Promise<void> {
     { type: 'admin.tenant.created', tenant_id: tenant },
   ])
     await auditEvent(platform, query);
+  const letters = await platform.api.get('/api/admin/dead-letters', { token: await platform.adminToken() });
+  expect(letters.body, what).toMatchObject({ items: [{ service: 'auth' }], unreachable: [] });
 }
+
+/** Something that a consumer of auth gave up on, as a release before it did. */
+const letterOfBefore = () =>
+  ask(
+    database.url,
+    `insert into auth.dead_letter (consumer, type, subject, payload, reason, deliveries)
+     values ('auth-of-before', 'session.refreshed', 'session.refreshed', 'no json', 'the payload is not JSON', 1)`,
+  );
 
 async function issueNatsUser(what: string): Promise<void> {
   const token = await platform.adminToken();
@@ -89,6 +99,7 @@ describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the
     database = await emptyDatabase('upgrade');
     platform = await startReleased('root' in code ? code.root : '');
     before = await newPerson(platform.api);
+    await letterOfBefore();
     await everything('before');
     traffic = await startTraffic(platform, 2);
     await gatehouse.done(['login', '--email', platform.admin.email], `${platform.admin.password}\n`);
@@ -131,6 +142,14 @@ describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the
     expect(refreshed.status, refreshed.text).toBe(200);
     await signIn(platform.api, { email: before.email, password: before.password });
     expect(await gatehouse.json(['whoami'])).toMatchObject({ email: platform.admin.email });
+  });
+
+  it('a dead letter of before is discarded, of which the release of before knew nothing', async () => {
+    const [letter] = await gatehouse.json(['dead-letters', 'list']);
+    await gatehouse.done(['dead-letters', 'discard', letter.id, '--reason', 'no event', '--yes']);
+    await auditEvent(platform, { type: 'admin.dead_letter.discarded' });
+    expect(await gatehouse.json(['dead-letters', 'list'])).toEqual([]);
+    await letterOfBefore();
   });
 
   it('no event was lost on the way, and the audit’s chains are sound from the first record to the last', async () => {

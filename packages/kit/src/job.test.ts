@@ -2,6 +2,7 @@ import { type Connection, connect, type KitDatabase } from '@gatehouse/schema';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type JobDefinition, startJob } from './job.ts';
+import { watchedJob } from './job-testing.ts';
 import { createMetrics } from './metrics.ts';
 import type { Context } from './service.ts';
 import { eventually, type TestDatabase, testDatabase } from './testing.ts';
@@ -44,27 +45,13 @@ it('more jobs than connections never wait for each other’s connections', async
 });
 
 it('of two instances one runs a job at a time', async () => {
-  let inside = 0;
-  let most = 0;
-  let runs = 0;
-  const job: JobDefinition<Context> = {
-    name: 'alone',
-    everySeconds: 0.01,
-    instances: 'one',
-    run: async ({ pool }) => {
-      inside += 1;
-      most = Math.max(most, inside);
-      await pool.query('select pg_sleep(0.02)');
-      inside -= 1;
-      runs += 1;
-    },
-  };
+  const { job, runs, most } = watchedJob();
   const other = connect<KitDatabase>({ url: database.url, service: 'gateway', poolMax: 3 });
   const started = [startJob(job, ctx), startJob(job, { ...ctx, db: other.db, pool: other.pool } as Context)];
-  await eventually(() => expect(runs).toBeGreaterThan(5));
+  await eventually(() => expect(runs()).toBeGreaterThan(5));
   await Promise.all(started.map((one) => one.stop()));
   await other.close();
-  expect(most).toBe(1);
+  expect(most()).toBe(1);
 });
 
 it('a failing run is counted and the next one comes', async () => {

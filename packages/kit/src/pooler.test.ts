@@ -10,7 +10,8 @@ import { sql } from 'kysely';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { isConnectivityError } from './database-error.ts';
-import { type JobDefinition, startJob } from './job.ts';
+import { startJob } from './job.ts';
+import { watchedJob } from './job-testing.ts';
 import { createMetrics } from './metrics.ts';
 import { PooledBench, pgBouncer } from './pooler-testing.ts';
 import type { Context } from './service.ts';
@@ -65,27 +66,15 @@ describe.skipIf(pgBouncer === undefined)('behind PgBouncer in transaction mode',
   });
 
   test('of two instances one runs a job at a time', async () => {
-    let [inside, most, runs] = [0, 0, 0];
-    const job: JobDefinition<Context> = {
-      name: 'alone',
-      everySeconds: 0.01,
-      instances: 'one',
-      run: async ({ pool }) => {
-        inside += 1;
-        most = Math.max(most, inside);
-        await pool.query('select pg_sleep(0.02)');
-        inside -= 1;
-        runs += 1;
-      },
-    };
+    const { job, runs, most } = watchedJob();
     const started = [bench.connect('token'), bench.connect('token')].map(({ db, pool }) =>
       startJob(job, {
         ...{ db, pool, metrics: createMetrics({ runtime: false }), log: pino({ level: 'silent' }) },
       } as unknown as Context),
     );
-    await eventually(() => expect(runs).toBeGreaterThan(5));
+    await eventually(() => expect(runs()).toBeGreaterThan(5));
     await Promise.all(started.map((one) => one.stop()));
-    expect(most).toBe(1);
+    expect(most()).toBe(1);
   });
 
   const read = { name: 'sample_read', text: 'select value from sample where id = $1', values: [50] };

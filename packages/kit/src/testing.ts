@@ -17,10 +17,13 @@ import type { Service } from './service.ts';
 
 export { certificateUntil } from './certificate-testing.ts';
 
+const PAUSE_MS_MAX = 150;
+
 /** Tries until `check` stops throwing (and, if it returns a boolean, says true) or the deadline passes. */
 export async function eventually<T>(check: () => Promise<T> | T, deadlineMs = 10_000): Promise<T> {
   const until = performance.now() + deadlineMs;
-  for (;;) {
+  // What is soon there is soon seen; who waits for long leaves the processor to those who are waited for.
+  for (let pauseMs = 20; ; pauseMs = Math.min(1.5 * pauseMs, PAUSE_MS_MAX)) {
     try {
       const value = await check();
       if (value !== false) return value;
@@ -28,7 +31,7 @@ export async function eventually<T>(check: () => Promise<T> | T, deadlineMs = 10
     } catch (error) {
       if (performance.now() > until) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 
