@@ -22,7 +22,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { contextFiles } from './build-context.ts';
 import { parseDockerfile } from './dockerfile.ts';
-import { bytesBelow, filesBelow, type Image, replay } from './replay.ts';
+import { bytesBelow, contentsBelow, filesBelow, type Image, replay } from './replay.ts';
 import { outputOf, processOf, runIn, sandboxFault, startIn } from './sandbox.ts';
 
 const dockerfilePath = join(repositoryRoot, 'infra/docker/Dockerfile');
@@ -72,7 +72,9 @@ describe('the Dockerfile', () => {
 describe.skipIf(fault !== undefined)('the image, built and run without an engine', () => {
   const home = temporaryHome('gatehouse-image-');
   // Beside pnpm's store, whose files then need no copying.
-  const build = mkdtempSync(join(repositoryRoot, '.local/image-'));
+  const newFolder = () => mkdtempSync(join(repositoryRoot, '.local/image-'));
+  const build = newFolder();
+  const builtAs = (folder: string) => replay(dockerfile, { folder, repository: repositoryRoot, ignoreFile });
   const secret = () => randomBytes(32).toString('base64url');
   const volumes = { bus: join(home.path, 'bus'), checkpoints: join(home.path, 'checkpoints') };
   const scratch = join(home.path, 'scratch');
@@ -98,11 +100,7 @@ describe.skipIf(fault !== undefined)('the image, built and run without an engine
       if (process.getuid?.() === 0) chownSync(folder, UID, UID);
       chmodSync(folder, 0o700);
     }
-    image = await replay(dockerfile, {
-      folder: build,
-      repository: repositoryRoot,
-      ignoreFile,
-    });
+    image = await builtAs(build);
     database = await testDatabase();
     redis = await startRedis({ home: join(home.path, 'redis'), password: secret(), ...findRedisBinary() });
   }, BUILD_MS);
@@ -128,6 +126,27 @@ describe.skipIf(fault !== undefined)('the image, built and run without an engine
     expect(files.filter((path) => unwanted.test(path))).toEqual([]);
     expect(filesBelow(image.usrLocal).filter((path) => /npm/.test(path))).toEqual([]);
   });
+
+  it(
+    'is the same to the byte when it is built again',
+    async () => {
+      const folder = newFolder();
+      try {
+        const again = await builtAs(folder);
+        for (const partOf of [(of: Image) => of.usrLocal, (of: Image) => join(of.root, 'app')]) {
+          expect(partOf(again)).not.toBe(partOf(image));
+          const [known, other] = [contentsBelow(partOf(image)), contentsBelow(partOf(again))];
+          expect(known.size).toBeGreaterThan(3);
+          expect([...other].filter(([path, about]) => known.get(path) !== about)).toEqual([]);
+          expect([...known.keys()].filter((path) => !other.has(path))).toEqual([]);
+        }
+        expect({ ...again, root: '', usrLocal: '' }).toEqual({ ...image, root: '', usrLocal: '' });
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+    BUILD_MS,
+  );
 
   it('has every file that a file of it imports', () => {
     const app = join(image.root, 'app');

@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
+import { hash } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
   copyFileSync,
   existsSync,
   mkdirSync,
+  readFileSync,
   realpathSync,
   symlinkSync,
 } from 'node:fs';
@@ -218,3 +220,22 @@ export function filesBelow(folder: string): string[] {
   });
   return stdout.split('\n').filter((path) => path !== '');
 }
+
+/**
+ * What a layer of an image holds of a folder but the times, which BuildKit sets: of each path its kind, mode, target of
+ * a link, and SHA-256 of what a file holds.
+ */
+export function contentsBelow(folder: string): Map<string, string> {
+  const { stdout } = spawnSync('find', [folder, '-printf', '%P\t%y %m %l\n'], {
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  const entries = stdout.split('\n').map((line) => line.split('\t') as [path: string, about: string]);
+  return new Map(
+    entries
+      .filter(([, about]) => about !== undefined)
+      .map(([path, about]) => [path, about.startsWith('f') ? about + digestOf(join(folder, path)) : about]),
+  );
+}
+
+const digestOf = (file: string): string => hash('sha256', readFileSync(file));
