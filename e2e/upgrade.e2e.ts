@@ -56,7 +56,7 @@ async function everything(what: string): Promise<void> {
   ])
     await auditEvent(platform, query);
   const letters = await platform.api.get('/api/admin/dead-letters', { token: await platform.adminToken() });
-  expect(letters.body, what).toMatchObject({ items: [{ service: 'auth' }], unreachable: [] });
+  expect(letters.body.unreachable, `${what}: ${letters.text}`).toEqual([]);
 }
 
 /** Something that a consumer of auth gave up on, as a release before it did. */
@@ -149,7 +149,6 @@ describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the
     await gatehouse.done(['dead-letters', 'discard', letter.id, '--reason', 'no event', '--yes']);
     await auditEvent(platform, { type: 'admin.dead_letter.discarded' });
     expect(await gatehouse.json(['dead-letters', 'list'])).toEqual([]);
-    await letterOfBefore();
   });
 
   it('no event was lost on the way, and the audit’s chains are sound from the first record to the last', async () => {
