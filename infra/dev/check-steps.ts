@@ -28,16 +28,8 @@ export const steps: Step[] = [
   {
     name: 'types',
     heading: 'Types (TypeScript, every package)',
-    // --force: turbo's cache does not see that a package changed which another one imports.
-    command: [
-      'turbo',
-      'run',
-      'typecheck',
-      '--force',
-      '--output-logs=errors-only',
-      '--no-update-notifier',
-      '--continue',
-    ],
+    // As one program: a package of its own reads the sources of all that it imports again, in five times the time.
+    command: ['tsc', '--project', 'infra/dev/tsconfig.everything.json'],
     tests: false,
   },
   { name: 'style', heading: 'Style (Biome)', command: ['biome', 'check', '.'], tests: false },
