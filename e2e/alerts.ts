@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Binary, startPrometheus, temporaryHome } from '@gatehouse/embedded';
-import type { Platform } from './platform.ts';
+import { type Platform, targetsOf } from './platform.ts';
 import { writeScaledRules } from './scaled-rules.ts';
 
 /** How an alert stands, as Prometheus says it. */
@@ -76,6 +76,6 @@ export async function startAlerts(platform: Platform, binary: Binary, factor: nu
 function scrapeConfigs(platform: Platform) {
   return platform.services.map((name) => ({
     job_name: name === 'all-in-one' ? 'gatehouse' : `gatehouse-${name}`,
-    static_configs: [{ targets: [new URL(platform.urlOf(name)).host] }],
+    static_configs: [{ targets: targetsOf(platform, name) }],
   }));
 }

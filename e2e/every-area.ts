@@ -13,13 +13,19 @@ export const withinReach = {
 } as const;
 
 /**
- * Something of everything that the platform does, so that everything that it measures has been measured. Twice, with a
- * scrape in between: Prometheus tells a rate by two readings.
+ * Something of everything that the platform does, so that everything that it measures has been measured. Prometheus tells
+ * a rate by two readings of one series: there is a scrape after each round, and one round more than instances, so that
+ * some instance has done each thing twice.
  */
 export async function useEveryArea(platform: Platform, scraped: () => Promise<void>): Promise<void> {
-  for (const round of ['first', 'second']) {
+  const rounds = platform.instances.length / platform.services.length + 1;
+  for (let round = 1; round <= rounds; round += 1) {
     const [ada, bob] = [await newPerson(platform.api), await newPerson(platform.api)];
-    await Promise.all([signInBadly(platform, ada), refresh(platform, bob), useNats(platform, round)]);
+    await Promise.all([
+      signInBadly(platform, ada),
+      refresh(platform, bob),
+      useNats(platform, `round-${round}`),
+    ]);
     await administer(platform, ada);
     await registerAgain(platform, ada);
     await scraped();

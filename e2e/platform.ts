@@ -61,6 +61,12 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   };
 }
 
+/** Where Prometheus reads a service: host and port of each instance that there is of it. */
+export const targetsOf = (platform: Platform, service: string): string[] =>
+  platform.instances
+    .filter((instance) => instance.replace(/-\d+$/, '') === service)
+    .map((instance) => new URL(platform.urlOf(instance)).host);
+
 /** Tokens of a sign-in. */
 export interface Tokens {
   readonly access_token: string;

@@ -10,7 +10,7 @@ import {
 import { eventually } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { mode, newPerson, type Platform, startPlatform } from './platform.ts';
+import { mode, newPerson, type Platform, startPlatform, targetsOf } from './platform.ts';
 
 const binary = findPrometheus();
 const folder = join(repositoryRoot, 'infra/prometheus');
@@ -57,7 +57,7 @@ function adapted(platform: Platform): Record<string, unknown> {
     rule_files: (shipped.rule_files as string[]).map((files) => join(folder, files)),
     scrape_configs: (shipped.scrape_configs as ScrapeConfig[]).map((scrape) => {
       const service = mode === 'one' ? 'all-in-one' : scrape.job_name.replace(/^gatehouse-/, '');
-      return { ...scrape, static_configs: [{ targets: [new URL(platform.urlOf(service)).host] }] };
+      return { ...scrape, static_configs: [{ targets: targetsOf(platform, service) }] };
     }),
   };
 }
@@ -97,12 +97,14 @@ describe.skipIf(binary === undefined)('a Prometheus with the shipped configurati
   const targets = async () => (await ask<{ activeTargets: Target[] }>('targets')).activeTargets;
 
   test.skipIf(mode === 'one')('is let in because it shows the secret', async () => {
-    const asked = platform.services.map((name) => fetch(`${platform.urlOf(name)}/metrics`));
+    const asked = platform.instances.map((name) => fetch(`${platform.urlOf(name)}/metrics`));
     expect((await Promise.all(asked)).map(({ status }) => status)).toEqual(asked.map(() => 403));
   });
 
   test('sees every process up', async () => {
-    const jobs = platform.services.map((name) => (mode === 'one' ? 'gatehouse' : `gatehouse-${name}`));
+    const jobs = platform.services.flatMap((name) =>
+      targetsOf(platform, name).map(() => (mode === 'one' ? 'gatehouse' : `gatehouse-${name}`)),
+    );
     await eventually(async () => {
       const found = await targets();
       expect(
@@ -131,7 +133,7 @@ describe.skipIf(binary === undefined)('a Prometheus with the shipped configurati
     await eventually(async () =>
       expect(await names()).toEqual(['audit', 'auth', 'gateway', 'nats-identity', 'token']),
     );
-    expect((await query('sum(gatehouse_ready)'))[0]?.value[1]).toBe(String(platform.services.length));
+    expect((await query('sum(gatehouse_ready)'))[0]?.value[1]).toBe(String(platform.instances.length));
     await eventually(async () => {
       await platform.api.get('/api/auth/me');
       expect(await query('gatehouse:http_requests:rate5m > 0')).not.toEqual([]);

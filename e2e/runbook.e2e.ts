@@ -64,7 +64,8 @@ const shell: Shell = (line, more = {}) => {
   const onDatabase = /^gatehouse (?:--json )?(?:migrate|backup|restore) /.test(line);
   return terminal(line, {
     ADMIN_TOKEN: adminToken,
-    ...(onDatabase && { DATABASE_URL: scratch.url }),
+    // Behind a pooler these commands go past it, to where they are told.
+    ...(onDatabase && { DATABASE_URL: scratch.url, DATABASE_DIRECT_URL: scratch.url }),
     ...more,
   });
 };
