@@ -10,6 +10,7 @@ export { type BatchFacts, type ConsumerDefinition, consumer, type IncomingEvent 
 export { readCursor, signCursor } from './cursor.ts';
 export { isConnectivityError } from './database-error.ts';
 export { probe } from './health.ts';
+export { hmacSha256 } from './hmac.ts';
 export { isUuid, newId, newSecretBytes } from './id.ts';
 export type { JobDefinition } from './job.ts';
 export {

@@ -1,6 +1,6 @@
-import { createHmac } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { NoteCertificate } from './certificates.ts';
+import { hmacSha256 } from './hmac.ts';
 import { connectRateLimitRedis, type RateLimitRedis } from './rate-limit-redis.ts';
 
 /** Attempts counted in the present window. */
@@ -72,6 +72,7 @@ interface Mirror {
  */
 export function createRateLimitStore(options: RateLimitStoreOptions): RateLimitStore {
   const mirrors = new LRUCache<string, Mirror>({ max: options.memoryEntriesMax ?? 100_000 });
+  const mac = hmacSha256(options.hashKey);
   const prefix = options.keyPrefix ?? 'gatehouse:rl:';
   const redis: RateLimitRedis | undefined = options.redisUrl
     ? connectRateLimitRedis({
@@ -84,11 +85,7 @@ export function createRateLimitStore(options: RateLimitStoreOptions): RateLimitS
     : undefined;
 
   function keyOf(scope: string, subject: string): string {
-    const hash = createHmac('sha256', options.hashKey)
-      .update(`${scope}\n${subject}`)
-      .digest('base64url')
-      .slice(0, 22);
-    return `${prefix}${scope}:${hash}`;
+    return `${prefix}${scope}:${mac(`${scope}\n${subject}`).slice(0, 22)}`;
   }
 
   function current(key: string, now: number): Mirror | undefined {
