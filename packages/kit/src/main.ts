@@ -2,6 +2,7 @@ import { ConfigError } from './config.ts';
 import { describeError } from './log.ts';
 import { readSettings, run } from './run.ts';
 import type { Service } from './service.ts';
+import { collectAfterStart } from './startup-heap.ts';
 import { stopTelemetry } from './telemetry.ts';
 
 /**
@@ -17,6 +18,7 @@ export async function main(services: readonly Service[]): Promise<void> {
       return;
     }
     const running = await run(services);
+    collectAfterStart();
     const leave = (signal: NodeJS.Signals) => {
       process.once(signal, () => process.exit(1)); // a second signal does not wait
       (signal === 'SIGTERM' ? running.leave() : running.stop()).then(stopTelemetry).then(
