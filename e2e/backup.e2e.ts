@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { type Installation, startInstallation } from '@gatehouse/embedded';
-import { type Api, apiOf, eventually, goodPassword } from '@gatehouse/kit/testing';
+import { type Api, apiOf, emptyDatabase, eventually, goodPassword } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, emptyDatabase } from './database.ts';
+import { ask } from './database.ts';
 import { connectSoon } from './nats-client.ts';
 import {
   auditEvent,
@@ -103,7 +103,7 @@ describe('an installation that is lost', () => {
   });
 
   it('is restored into an empty database, all of it or nothing, and then refused as not empty', async () => {
-    const database = await emptyDatabase('restored');
+    const database = await emptyDatabase();
     for (const name of lost.services) await lost.stopService(name);
     const onto = gatehouseFor(() => ({ url: lost.url, databaseUrl: database.url }));
     const args = ['restore', at('backup'), '--identity', at('key'), '--settings-to', at('restored')];

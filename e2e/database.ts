@@ -1,5 +1,3 @@
-import { randomBytes } from 'node:crypto';
-import { eventually } from '@gatehouse/kit/testing';
 import pg from 'pg';
 
 /** A statement and its values. */
@@ -33,24 +31,4 @@ export function atOneMoment(url: string, statements: readonly Statement[]): Prom
     for (const [text, values = []] of statements) await client.query(text, [...values]);
     await client.query('commit');
   });
-}
-
-/** A database without anything in it, on the server that the specs share. */
-export interface EmptyDatabase {
-  readonly url: string;
-  drop(): Promise<void>;
-}
-
-/** Makes one; it is gone when dropped, whoever is still connected. */
-export async function emptyDatabase(purpose: string): Promise<EmptyDatabase> {
-  const server = process.env.TEST_POSTGRES_URL ?? '';
-  const name = `${purpose}_${randomBytes(6).toString('hex')}`;
-  await ask(server, `create database ${name} template template0`);
-  const url = new URL(server);
-  url.pathname = `/${name}`;
-  return {
-    url: url.href,
-    drop: () =>
-      eventually(async () => void (await ask(server, `drop database if exists ${name} with (force)`))),
-  };
 }

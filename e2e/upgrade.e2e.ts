@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { repositoryRoot, startInstallation } from '@gatehouse/embedded';
-import { apiOf } from '@gatehouse/kit/testing';
+import { apiOf, emptyDatabase, type TestDatabase } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ask, type EmptyDatabase, emptyDatabase } from './database.ts';
 import { auditEvent, mode, newPerson, newTenant, type Person, type Platform, signIn } from './platform.ts';
 import { releasedCode, releases } from './released-code.ts';
 import { gatehouseFor } from './run-gatehouse.ts';
@@ -15,7 +14,7 @@ if (release === undefined) throw new Error('packages/schema/upgrade/released.jso
 const code = releasedCode(release);
 const missing = 'missing' in code ? code.missing : undefined;
 
-let database: EmptyDatabase;
+let database: TestDatabase;
 let platform: Platform;
 let before: Person;
 let traffic: Traffic;
@@ -61,8 +60,7 @@ async function everything(what: string): Promise<void> {
 
 /** Something that a consumer of auth gave up on, as a release before it did. */
 const letterOfBefore = () =>
-  ask(
-    database.url,
+  database.query(
     `insert into auth.dead_letter (consumer, type, subject, payload, reason, deliveries)
      values ('auth-of-before', 'session.refreshed', 'session.refreshed', 'no json', 'the payload is not JSON', 1)`,
   );
@@ -83,8 +81,7 @@ async function issueNatsUser(what: string): Promise<void> {
 
 /** An event of a type that nobody knows, as a release to come would write it. */
 async function fromTheFuture(type: string): Promise<void> {
-  await ask(
-    database.url,
+  await database.query(
     `insert into auth.outbox (id, type, subject, aggregate, data) values (gen_random_uuid(), $1, $1, 'upgrade', $2)`,
     [type, { tenant_id: null, trace_id: '0'.repeat(32), occurred_at: new Date().toISOString() }],
   );
@@ -96,7 +93,7 @@ const told = missing === undefined ? '' : ` (skipped: ${missing})`;
 
 describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the last release${told}`, () => {
   beforeAll(async () => {
-    database = await emptyDatabase('upgrade');
+    database = await emptyDatabase();
     platform = await startReleased('root' in code ? code.root : '');
     before = await newPerson(platform.api);
     await letterOfBefore();

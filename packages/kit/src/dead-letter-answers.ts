@@ -42,10 +42,11 @@ export function deadLetterAnswers(
   ];
 }
 
-const causeOf = (by: Omit<DeadLetterChange, 'id'>, traceparent: string): DeadLetterCause => ({
-  reason: by.reason,
-  actorId: by.actor_id,
-  clientIp: by.client_ip,
-  userAgent: by.user_agent,
+/** Field by field: what a newer release may send besides is no part of the event. */
+const causeOf = (
+  { actor_id, reason, client_ip, user_agent, ...by }: Omit<DeadLetterChange, 'id'>,
+  traceparent: string,
+): DeadLetterCause => ({
+  ...{ actor_id, reason, client_ip, user_agent },
   traceparent: by.traceparent ?? traceparent,
 });

@@ -15,7 +15,7 @@ beforeEach(() => bench.database.query('truncate auth.outbox, auth.inbox, auth.de
 afterAll(() => bench.close());
 
 const cause = {
-  ...{ actorId: newId(), reason: 'mended', clientIp: '192.0.2.1', userAgent: 'test' },
+  ...{ actor_id: newId(), reason: 'mended', client_ip: '192.0.2.1', user_agent: 'test' },
   traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00',
 };
 
@@ -74,7 +74,7 @@ describe('a dead letter', () => {
         tenant_id: null,
         aggregate: `dead-letter:${id}`,
         data: {
-          ...{ actor_id: cause.actorId, reason: 'mended', client_ip: '192.0.2.1', user_agent: 'test' },
+          ...{ actor_id: cause.actor_id, reason: 'mended', client_ip: '192.0.2.1', user_agent: 'test' },
           ...{ service: 'auth', letter_id: id, consumer: 'test' },
         },
       },
@@ -193,7 +193,7 @@ describe('a dead letter that can never be taken', () => {
         tenant_id: null,
         aggregate: `dead-letter:${id}`,
         data: {
-          ...{ actor_id: cause.actorId, reason: 'mended', client_ip: '192.0.2.1', user_agent: 'test' },
+          ...{ actor_id: cause.actor_id, reason: 'mended', client_ip: '192.0.2.1', user_agent: 'test' },
           ...{ service: 'auth', letter_id: id, consumer: 'of-another-release', event_id: eventId },
         },
       },

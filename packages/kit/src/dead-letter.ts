@@ -82,30 +82,22 @@ export async function readDeadLetter(pool: Pool, id: string): Promise<DeadLetter
 
 /** Who changes what becomes of a dead letter, and why. */
 export interface DeadLetterCause {
-  readonly actorId: string | null;
+  readonly actor_id: string | null;
   readonly reason: string;
-  readonly clientIp: string | null;
-  readonly userAgent: string | null;
+  readonly client_ip: string | null;
+  readonly user_agent: string | null;
   readonly traceparent: string | null;
 }
 
 /** What the event of such a change says of whoever made it, and of the letter. */
 export const toldOf = (
   { id, consumer }: Pick<DeadLetterSummary, 'id' | 'consumer'>,
-  { service, cause }: { readonly service: string; readonly cause: DeadLetterCause },
+  { service, cause: { traceparent, ...by } }: { readonly service: string; readonly cause: DeadLetterCause },
 ) => ({
   tenant_id: null,
   aggregate: `dead-letter:${id}`,
-  traceparent: cause.traceparent,
-  data: {
-    actor_id: cause.actorId,
-    reason: cause.reason,
-    client_ip: cause.clientIp,
-    user_agent: cause.userAgent,
-    service,
-    letter_id: id,
-    consumer,
-  },
+  traceparent,
+  data: { ...by, service, letter_id: id, consumer },
 });
 
 /**

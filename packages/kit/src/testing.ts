@@ -50,6 +50,9 @@ export function testDatabase(): Promise<TestDatabase> {
   return databaseFrom(required('TEST_TEMPLATE_DATABASE'));
 }
 
+/** The same without anything in it, for what makes its tables itself. */
+export const emptyDatabase = (): Promise<TestDatabase> => databaseFrom('template0');
+
 async function databaseFrom(template: string): Promise<TestDatabase> {
   const server = required('TEST_POSTGRES_URL');
   const name = `t_${randomBytes(6).toString('hex')}`;
