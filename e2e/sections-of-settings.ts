@@ -1,3 +1,6 @@
+/** The section of the runbook that e2e/symptoms-certificate.e2e.ts follows: it needs servers that speak TLS. */
+export const sectionOfCertificates = 'GatehouseCertificateExpiring';
+
 /** Sections of the runbook that e2e/symptoms-settings.e2e.ts follows: what they are about is seen at a start. */
 export const sectionsOfSettings = [
   'Wrong client address',

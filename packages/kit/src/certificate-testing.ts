@@ -1,9 +1,17 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 
-/** A certificate for `localhost` that signs itself, made here because nothing in Node makes one. */
-export function certificateUntil(end: Date): { readonly key: string; readonly cert: string } {
+/**
+ * A certificate for `localhost` that signs itself, made here because nothing in Node makes one. Of two that one client
+ * trusts each needs an organization of its own: OpenSSL looks for who signed by the name.
+ */
+export function certificateUntil(
+  end: Date,
+  organization = 'test',
+): { readonly key: string; readonly cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const name = sequence(set(sequence(objectId([2, 5, 4, 3]), der(0x0c, Buffer.from('localhost')))));
+  const attribute = (id: number, value: string) =>
+    set(sequence(objectId([2, 5, 4, id]), der(0x0c, Buffer.from(value))));
+  const name = sequence(attribute(10, organization), attribute(3, 'localhost'));
   const signedSo = sequence(objectId([1, 2, 840, 10045, 4, 3, 2]));
   const begin = new Date(Math.min(Date.now(), end.getTime()) - 86_400_000);
   const body = sequence(
