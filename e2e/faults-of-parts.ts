@@ -1,7 +1,8 @@
-import { goodPassword } from '@gatehouse/kit/testing';
+import { eventually, goodPassword } from '@gatehouse/kit/testing';
+import { expect } from 'vitest';
 import { type Fault, keepDoing } from './fault.ts';
 import { greedyReport, heldUp, withItsProcess } from './greedy-report.ts';
-import { mode, newPerson } from './platform.ts';
+import { expectProblem, mode, newPerson, type Person } from './platform.ts';
 import type { Stage } from './symptom-stage.ts';
 
 const ready = /"status":"ready"/;
@@ -109,6 +110,61 @@ const process: Fault = {
   },
 };
 
+/** Who was to be locked when token went away. */
+let locked: Person;
+
+const untold: Fault = {
+  title: 'token goes away while somebody is locked: it is stored, and in force when token is back',
+  only: 'split',
+  leads: [
+    {
+      section: 'A change is stored but not in force',
+      labels: false,
+      cause: [/^token unhealthy/m, /"cause":"connect ECONNREFUSED 127\.0\.0\.1:\d+"/],
+      mended: [/^status +locked$/m],
+      gone: [/^token unhealthy/m, /[0-9a-f]{8}-[0-9a-f]{4}-7.* live /],
+      fill: (command) => command.replaceAll('ada@example.com', locked.email),
+    },
+  ],
+  async inject(stage) {
+    const { platform, gatehouse, sql } = stage;
+    locked = await eventually(() => lockWhileTokenGoes(stage), 60_000);
+    const { access_token: token, user_id } = locked;
+    // Who cannot be told from somebody revoked is not let in, and what they want is not done.
+    await eventually(async () => {
+      const refused = await platform.api.get('/api/auth/me', { token });
+      expectProblem(refused, 503, 'upstream_unavailable');
+      expect(refused.body).not.toHaveProperty('stored');
+    });
+    const version = () => sql('select version from auth.user_account where id = $1', [user_id]);
+    return async () => {
+      await platform.startService('token');
+      // In force without anybody asking again; whoever does changes nothing twice.
+      await eventually(async () =>
+        expect((await platform.api.get('/api/auth/me', { token })).status).toBe(401),
+      );
+      const before = await version();
+      await gatehouse.done(['admin', 'user', 'lock', '--id', user_id, '--reason', 'once more']);
+      expect(await version()).toEqual(before);
+    };
+  },
+};
+
+/** Locks somebody new in the moment in which token is gone and nobody has noticed. @throws when it was over too soon */
+async function lockWhileTokenGoes({ platform }: Stage): Promise<Person> {
+  const person = await newPerson(platform.api);
+  const token = await platform.adminToken();
+  const path = `/api/admin/users/${person.user_id}`;
+  // auth has seen the token before: it need not ask for keys.
+  expect((await platform.api.get(path, { token })).status).toBe(200);
+  await platform.killService('token');
+  const answer = await platform.api.post(`${path}/lock`, { reason: 'left' }, { token });
+  if (answer.body.stored !== true) await platform.startService('token');
+  expectProblem(answer, 503, 'upstream_unavailable');
+  expect(answer.body.stored, answer.text).toBe(true);
+  return person;
+}
+
 const lock: Fault = {
   title: 'somebody’s report holds a lock: connections run out, answers take long',
   leads: [
@@ -154,4 +210,4 @@ const lock: Fault = {
 };
 
 /** Parts of the platform that go away, and somebody who takes the database for themselves. */
-export const faultsOfParts: readonly Fault[] = [nats, redis, lock, postgres, process];
+export const faultsOfParts: readonly Fault[] = [nats, redis, lock, postgres, process, untold];
