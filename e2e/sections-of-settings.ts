@@ -7,4 +7,5 @@ export const sectionsOfSettings = [
   'Metrics answer 403',
   'It refuses to start',
   'An encryption key is missing',
+  'Port taken',
 ] as const;

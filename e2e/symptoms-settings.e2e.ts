@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { repositoryRoot } from '@gatehouse/embedded';
+import { findFreePort, repositoryRoot, startProcess } from '@gatehouse/embedded';
 import { eventually } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newPerson, type Platform, startPlatform } from './platform.ts';
+import { mode, newPerson, type Platform, startPlatform } from './platform.ts';
 import type { sectionsOfSettings } from './sections-of-settings.ts';
 import { type Step, symptoms } from './symptom-page.ts';
 import { openStage, type Stage } from './symptom-stage.ts';
@@ -14,12 +14,14 @@ type Section = (typeof sectionsOfSettings)[number];
 type More = Readonly<Record<string, string>>;
 const page = new Map(symptoms().map((symptom) => [symptom.name, symptom]));
 
-/** Runs the commands of a step of a section, with what is wrong in the environment. */
+/** Runs the commands of a step of a section, with what is wrong in the environment; the page's port is its `PORT`. */
 async function read(stage: Stage, section: Section, step: Step, more: More = {}): Promise<string> {
   let said = '';
   for (const command of page.get(section)?.commands[step] ?? []) {
     const { out, err } = await stage.shell(
-      command.replace(/\bnode services\//, `node ${repositoryRoot}/services/`),
+      command
+        .replace(/\bnode services\//, `node ${repositoryRoot}/services/`)
+        .replaceAll('8080', more.PORT ?? '8080'),
       more,
     );
     said += `$ ${command}\n${out}${err}`;
@@ -27,6 +29,38 @@ async function read(stage: Stage, section: Section, step: Step, more: More = {})
   expect(said, `${section} says how`).not.toBe('');
   return said;
 }
+
+const mainOf = (service: string) => join(repositoryRoot, `services/${service}/src/main.ts`);
+
+/** What a process says that does not start. */
+function refusalOf({ env }: Platform, service: string, more: More): string {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [mainOf(service)], {
+    encoding: 'utf8',
+    env: { PATH: process.env.PATH, ...env, ...more },
+    timeout: 90_000,
+  });
+  expect(status, stdout + stderr).toBeGreaterThan(0);
+  return stdout + stderr;
+}
+
+/** One more process of a service. */
+async function startAt({ platform, gatehouse }: Stage, service: string, port: number) {
+  const url = `http://127.0.0.1:${port}`;
+  const started = await startProcess({
+    name: service,
+    binary: process.execPath,
+    args: [mainOf(service)],
+    env: { PATH: process.env.PATH, ...platform.env, PORT: String(port) },
+    cwd: repositoryRoot,
+    logFile: join(gatehouse.home, 'another.log'),
+    stop: { signal: 'SIGTERM', timeoutMs: 20_000 },
+    isReady: async () => (await fetch(`${url}/health/ready`).catch(() => undefined))?.status === 200,
+    timeoutMs: 60_000,
+  });
+  return { url, stop: () => started.stop() };
+}
+
+const canTellWhoListens = ['ss', 'lsof'].some((tool) => spawnSync(tool, ['-v']).error === undefined);
 
 const client = '198.51.100.7';
 /** As a proxy on the same machine passes it on. */
@@ -112,20 +146,32 @@ describe('with the settings that the page tells', () => {
       ENCRYPTION_KEYS: `k9:${randomBytes(32).toString('base64url')}`,
       ENCRYPTION_CURRENT_KEY_ID: 'k9',
     };
-    const started = spawnSync(
-      process.execPath,
-      [join(repositoryRoot, 'services/nats-identity/src/main.ts')],
-      {
-        encoding: 'utf8',
-        env: { PATH: process.env.PATH, ...platform.env, ...more, PORT: '0' },
-        timeout: 90_000,
-      },
+    expect(refusalOf(platform, 'nats-identity', { ...more, PORT: '0' })).toMatch(
+      /ENCRYPTION_KEYS lacks k1, (?:under )?which /,
     );
-    expect(started.status).not.toBe(0);
-    expect(started.stdout + started.stderr).toMatch(/ENCRYPTION_KEYS lacks k1, (?:under )?which /);
     const said = await read(stage, 'An encryption key is missing', 'Cause', more);
     expect(said).toMatch(/failed +keys\.encryption .*lacks k1/);
     expect(said).toMatch(/k1: \d+ records? cannot be read/);
     expect(await read(stage, 'An encryption key is missing', 'Mended')).toMatch(/ok +keys\.encryption/);
   });
+
+  const edge = mode === 'one' ? 'all-in-one' : 'gateway';
+
+  it.skipIf(!canTellWhoListens)(
+    'Port taken: the line names port and setting, the cause names who listens, and with another port it starts',
+    async () => {
+      const PORT = new URL(platform.url).port;
+      expect(refusalOf(platform, edge, { PORT })).toMatch(new RegExp(`PORT ${PORT} is taken: .*set PORT`));
+      const said = await read(stage, 'Port taken', 'Cause', { PORT });
+      expect(said).toMatch(new RegExp(`\\b${platform.pidOf(edge)}\\b`));
+      expect(said).toContain('{"status":"alive"}');
+      const other = await startAt(stage, edge, await findFreePort());
+      try {
+        const ready = await read(stage, 'Port taken', 'Mended', { GATEWAY: other.url });
+        expect(ready).toContain('"status":"ready"');
+      } finally {
+        await other.stop();
+      }
+    },
+  );
 });
