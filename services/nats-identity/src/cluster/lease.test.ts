@@ -69,7 +69,7 @@ it('a process that is killed while it writes to a cluster is replaced, and nothi
     stdio: 'ignore',
   });
   await ctx.reconciler.stop();
-  await eventually(async () => expect(await holder()).toEqual(expect.any(String)), 20_000);
+  await eventually(async () => expect(await holder()).toEqual(expect.any(String)), 40_000);
   const childHolder = await holder();
   await ground.addAccounts(400);
   await eventually(async () => (await unproven()) < 390, 20_000);
@@ -82,7 +82,7 @@ it('a process that is killed while it writes to a cluster is replaced, and nothi
   await ground.proven(account.id, 20_000);
   expect(await holder()).not.toBe(childHolder);
   await eventually(async () => (await unproven()) === 0, 20_000);
-}, 60_000);
+}, 90_000);
 
 const unproven = async () =>
   Number(

@@ -67,6 +67,9 @@ export async function pushAccount(target: PushTarget, account: PushAccount): Pro
   return judge(target, back, answers);
 }
 
+/** What is wrong with a server that would not obey what it is sent. */
+export const mistrust = 'does not trust the operator key that signed the account';
+
 /** Why nothing may be sent; undefined: it may. */
 function refusal({ presence, absent }: PushTarget, account: PushAccount): PushOutcome | undefined {
   const names = presence.servers.map(({ name }) => name);
@@ -82,8 +85,8 @@ function refusal({ presence, absent }: PushTarget, account: PushAccount): PushOu
     return failed(
       'operator_key_untrusted',
       'untrusted',
-      `nothing was sent: ${strangers.join(', ')} does not trust the operator key that signed the account; start it with the operator’s new JWT`,
-      faultsOf(strangers, 'does not trust the operator key that signed the account'),
+      `nothing was sent: ${strangers.join(', ')} ${mistrust}; start it with the operator’s new JWT`,
+      faultsOf(strangers, mistrust),
     );
   if (account.expiresAt !== undefined && account.expiresAt * 1_000 <= Date.now())
     return failed(

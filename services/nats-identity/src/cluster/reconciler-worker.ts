@@ -60,6 +60,9 @@ export class ClusterWorker {
   #connectAt = 0;
   #connectAttempts = 0;
   #presence: Presence | undefined;
+  /** Which connection who is there was asked on, and was told on; 0: none yet. */
+  #askedOf = 0;
+  #presenceOf = 0;
   #absent: readonly string[] = [];
   #presenceAt = 0;
   #looking: Promise<void> | undefined;
@@ -93,10 +96,10 @@ export class ClusterWorker {
     if (this.#closed) return;
     if (this.#client === undefined || !this.#client.connected) this.#connect(due);
     else {
-      const stale = this.#lostAt !== undefined;
       this.#lostAt = undefined;
-      if (stale || performance.now() > this.#presenceAt) this.#lookWhoIsThere();
-      if (this.#presence === undefined || stale) return;
+      const found = this.#askedOf !== this.#client.connections;
+      if (found || performance.now() > this.#presenceAt) this.#lookWhoIsThere();
+      if (!this.#knowsWhoIsThere()) return;
       if (due) for (const lane of ['fresh', 'retry'] as const) this.#begin(lane);
       if (look && this.#looking === undefined)
         this.#looking = this.#look().finally(() => {
@@ -154,9 +157,15 @@ export class ClusterWorker {
     }
   }
 
+  /** Whoever we have found again may have started anew, with other trust: nothing is sent before it was asked. */
+  #knowsWhoIsThere(): boolean {
+    return this.#client !== undefined && this.#client.connections === this.#presenceOf;
+  }
+
   #lookWhoIsThere(): void {
     // Whoever is busy with what we sent is not away.
     if (this.#present !== undefined || this.#heavy > 0) return;
+    this.#askedOf = this.#client?.connections ?? 0;
     this.#present = this.#refreshPresence()
       .catch(async (err) => {
         if (this.#closed) return;
@@ -177,6 +186,7 @@ export class ClusterWorker {
     const client = this.#client;
     if (client === undefined) return;
     const before = this.#presence;
+    const { connections } = client;
     const presence = await readPresence(client, before);
     const signer = await this.#signerKey();
     const strangers = new Set(signer === undefined ? [] : distrusting(presence, signer));
@@ -188,6 +198,7 @@ export class ClusterWorker {
       !sameServers(before.servers, presence.servers) ||
       absent.join() !== this.#absent.join();
     this.#presence = presence;
+    this.#presenceOf = connections;
     this.#absent = absent;
     if (!moved) return;
     await wakeAll(this.#ctx, this.#cluster.id);
@@ -262,7 +273,7 @@ export class ClusterWorker {
 
   #target(): PushTarget {
     const [client, presence] = [this.#client, this.#presence];
-    if (client === undefined || presence === undefined)
+    if (client === undefined || presence === undefined || !this.#knowsWhoIsThere())
       throw new ClusterUnreachable('the connection to the cluster is lost');
     return { client, presence, absent: this.#absent, mayPush: () => this.#lease.held() && !this.#closed };
   }

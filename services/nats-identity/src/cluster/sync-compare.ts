@@ -1,8 +1,9 @@
 import { decodeJwt, JwtError } from '@gatehouse/nats-claims';
 import { sql } from 'kysely';
 import type { NatsIdentityBase } from '../context.ts';
-import type { PushTarget } from './push.ts';
+import { mistrust, type PushTarget } from './push.ts';
 import { hexOf, readEnforced, readStored } from './read-back.ts';
+import { distrusting, type Presence } from './reconciler-presence.ts';
 import { inWindow } from './reconciler-window.ts';
 import { KEPT_STATES } from './sync-due.ts';
 import { ClusterUnreachable } from './system-client.ts';
@@ -13,7 +14,9 @@ export interface ComparedAccount {
   readonly publicKey: string;
   readonly name: string;
   readonly iat: number;
-  /** SHA-256 (hex) of the JWT that the database wants. */
+  /** Public key that signed the JWT that the database wants. */
+  readonly issuer: string;
+  /** SHA-256 (hex) of that JWT. */
   readonly hash: string;
   /** Missing: the cluster was registered and nobody said yet that the account is wanted there. */
   readonly wanted: number | undefined;
@@ -23,7 +26,7 @@ export interface ComparedAccount {
 /** How an account on servers differs from what is wanted. */
 export interface Difference {
   readonly account: ComparedAccount;
-  readonly kind: 'missing' | 'different' | 'not_enforced';
+  readonly kind: 'missing' | 'different' | 'not_enforced' | 'untrusted';
   /** Names of the servers, as far as the protocol says which. */
   readonly servers: readonly string[];
   /** In words. */
@@ -84,11 +87,12 @@ export async function* readAccounts(
       public_key: string;
       name: string;
       jwt_iat: number;
+      issuer_key: string;
       hash: string;
       wanted: number | null;
       proven: number | null;
     }>`
-      select a.id, a.public_key, a.name, a.jwt_iat, encode(a.jwt_sha256, 'hex') as hash, s.wanted, s.proven
+      select a.id, a.public_key, a.name, a.jwt_iat, a.issuer_key, encode(a.jwt_sha256, 'hex') as hash, s.wanted, s.proven
       from account a left join account_sync s on s.cluster_id = ${cluster.id} and s.account_id = a.id
       where a.operator_id = ${cluster.operator_id} and a.state = any(${[...KEPT_STATES]}) and a.id > ${after}
       order by a.id limit ${PAGE_ACCOUNTS}`.execute(ctx.db);
@@ -98,6 +102,7 @@ export async function* readAccounts(
         publicKey: row.public_key,
         name: row.name,
         iat: Number(row.jwt_iat),
+        issuer: row.issuer_key,
         hash: row.hash,
         wanted: row.wanted === null ? undefined : Number(row.wanted),
         proven: Number(row.proven ?? 0),
@@ -158,11 +163,19 @@ async function compare(
     const cause = `${others.length} of ${presence.stores} servers store ${describe(other, account)}`;
     return { account, kind: 'different', servers, cause, other };
   }
-  if (enforcing.length === 0) return undefined;
+  if (enforcing.length === 0) return untrusted(presence, account);
   const other = newest(enforcing.map(({ jwt }) => otherOf(jwt, operatorKeys)));
   const servers = enforcing.map(({ name }) => name);
   const cause = `${servers.join(', ')} enforces ${describe(other, account)}`;
   return { account, kind: 'not_enforced', servers, cause, other };
+}
+
+/** A server that was started with an older operator JWT stores what it should, and refuses whoever comes with it. */
+function untrusted(presence: Presence, account: ComparedAccount): Difference | undefined {
+  const servers = distrusting(presence, account.issuer);
+  if (servers.length === 0) return undefined;
+  const cause = `${servers.join(', ')} ${mistrust}`;
+  return { account, kind: 'untrusted', servers, cause, other: undefined };
 }
 
 /** Reads a JWT that is not ours; a text that is none stays undefined. */

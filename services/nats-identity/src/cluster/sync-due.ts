@@ -79,7 +79,7 @@ export interface DueOutcome {
 const RETRY_FIRST_MS = 500;
 const RETRY_MAX_MS = 60_000;
 /** For what trying again does not help; whatever it waits for wakes it. */
-const WAIT_MS = 300_000;
+export const WAIT_MS = 300_000;
 
 /** How long until the next attempt; a fleet does not come back in step. */
 export function retryMs(attempts: number, random: number = Math.random()): number {

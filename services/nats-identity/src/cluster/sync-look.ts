@@ -12,7 +12,7 @@ import {
   readOperatorKeys,
   readUnowned,
 } from './sync-compare.ts';
-import { KEPT_STATES, type NamedCluster } from './sync-due.ts';
+import { KEPT_STATES, type NamedCluster, WAIT_MS } from './sync-due.ts';
 import { recordForeign } from './sync-foreign.ts';
 
 /** The worker's means that a full look uses. */
@@ -45,8 +45,9 @@ export interface SyncReport {
   readonly returned: number;
 }
 
-/** Of missing accounts that many are told one by one: a server that lost its disk misses them all. */
-const MISSING_TOLD_MAX = 20;
+/** Of what befalls all accounts at once that many are told one by one: a server that lost its disk misses them all. */
+const ALIKE_TOLD_MAX = 20;
+const befallsAll = ({ kind }: Difference) => kind === 'missing' || kind === 'untrusted';
 /** How long what was found to be wrong is waited for; it goes on after the report. */
 const SETTLE_MS = 120_000;
 
@@ -85,8 +86,8 @@ export async function lookAtCluster(
     const settled = page.filter(({ wanted, proven }) => wanted !== undefined && wanted === proven);
     const differences = means.target().presence.stores > 0 ? await compareAccounts(comparison, settled) : [];
     for (const { servers } of differences) for (const name of servers) drifted.add(name);
-    const wanted = await wantAgain(ctx, cluster, differences, MISSING_TOLD_MAX - told);
-    told += wanted.missing;
+    const wanted = await wantAgain(ctx, cluster, differences, ALIKE_TOLD_MAX - told);
+    told += wanted.alike;
     found += wanted.count;
     if (wanted.count > 0) means.push();
   }
@@ -129,16 +130,18 @@ async function wantAgain(
   ctx: NatsIdentityBase,
   cluster: NamedCluster,
   differences: readonly Difference[],
-  missingToTell: number,
-): Promise<{ readonly count: number; readonly missing: number }> {
-  if (differences.length === 0) return { count: 0, missing: 0 };
-  let missing = 0;
+  alikeToTell: number,
+): Promise<{ readonly count: number; readonly alike: number }> {
+  if (differences.length === 0) return { count: 0, alike: 0 };
+  let alike = 0;
   const again = await ctx.db.transaction().execute(async (tx) => {
-    const rows = differences.map(({ account, cause }) => ({
+    const rows = differences.map(({ account, cause, kind }) => ({
       id: account.id,
       wanted: account.wanted,
       hash: account.hash,
       error: cause,
+      // Nothing is sent: it waits for the server's next start.
+      waits: kind === 'untrusted',
     }));
     const { rows: marked } = await sql<{ account_id: string }>`
       with mine as (
@@ -146,8 +149,13 @@ async function wantAgain(
         where cluster_id = ${cluster.id} and account_id = any(${rows.map(({ id }) => id)}::uuid[])
         for update skip locked)
       update account_sync s set
-        state = 'drifted', wanted = s.wanted + 1, attempts = 0, next_at = now(), error = v.error
-      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as v(id uuid, wanted bigint, hash text, error text)
+        state = case when v.waits then 'operator_key_untrusted' else 'drifted' end,
+        wanted = s.wanted + 1,
+        attempts = case when v.waits then 1 else 0 end,
+        next_at = now() + case when v.waits then ${WAIT_MS} else 0 end * interval '1 millisecond',
+        error = v.error
+      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+        as v(id uuid, wanted bigint, hash text, error text, waits boolean)
       join mine on mine.account_id = v.id
       join account a on a.id = v.id
       where s.cluster_id = ${cluster.id} and s.account_id = v.id and s.wanted = v.wanted and s.proven = v.wanted
@@ -155,7 +163,7 @@ async function wantAgain(
       returning s.account_id`.execute(tx);
     const ids = new Set(marked.map(({ account_id }) => account_id));
     const real = differences.filter(({ account }) => ids.has(account.id));
-    const events = real.filter(({ kind }) => kind !== 'missing' || ++missing <= missingToTell);
+    const events = real.filter((one) => !befallsAll(one) || ++alike <= alikeToTell);
     await appendMany(
       tx,
       events.map((difference) => driftOf(cluster, difference)),
@@ -165,7 +173,7 @@ async function wantAgain(
   const count = again.length;
   for (const difference of again) if (mustOutdo(difference)) await outdo(ctx, difference);
   if (count > 0) ctx.relay.poke(EVENT_LANE);
-  return { count, missing };
+  return { count, alike };
 }
 
 function driftOf(cluster: NamedCluster, { account, servers, cause }: Difference): AnyNewEvent {

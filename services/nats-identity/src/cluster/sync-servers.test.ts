@@ -30,8 +30,39 @@ const states = async () =>
   )
     .map(({ state }) => state)
     .join();
+const unproven = async () =>
+  (
+    await ground.platform.database.query<{ n: number }>(
+      'select count(*)::int as n from natsid.account_sync where proven < wanted',
+    )
+  )[0]?.n;
 const failures = async (id: string) =>
   (await ground.events('natsid.sync.failed')).filter(({ account_id }) => account_id === id);
+
+/** A signing key that waits for the servers, and the operator's JWT with it. */
+const addSigningKey = () =>
+  ground.ctx.db.transaction().execute(async (tx) => {
+    const { ctx, operator } = ground;
+    const { key, secretId } = await makeKey(tx, ctx, 'operator_signing', 'operator');
+    const about = { operator_id: operator.id, public_key: key.publicKey, secret_id: secretId };
+    await tx
+      .insertInto('operator_key')
+      .values({ id: newId(), ...about, state: 'pending' })
+      .execute();
+    return reissueOperator(tx, ctx, operator.id);
+  });
+
+/** Lets it sign, whoever trusts it, and has an account signed anew. */
+const signWithNewKey = (id: string) =>
+  ground.ctx.db.transaction().execute(async (tx) => {
+    await tx.updateTable('operator_key').set({ state: 'active' }).where('state', '=', 'pending').execute();
+    return (await reissueAccount(tx, ground.ctx, id)).account;
+  });
+
+const restart = async (index: number, operatorJwt: string) => {
+  await server(index).stop();
+  await server(index).start({ operatorJwt });
+};
 
 it.each([
   { how: 'stopped', end: 'stop', wiped: false, holds: 'its old store' },
@@ -71,36 +102,16 @@ it.each([
 );
 
 it('while one server does not trust the signer nothing is sent to any; after its restart it goes on', async () => {
-  const { ctx, operator } = ground;
   const account = await ground.addAccount();
   await ground.proven(account.id);
   // A new signing key that two of three servers know already.
-  const { jwt: operatorJwt } = await ctx.db.transaction().execute(async (tx) => {
-    const { key, secretId } = await makeKey(tx, ctx, 'operator_signing', 'operator');
-    await tx
-      .insertInto('operator_key')
-      .values({
-        id: newId(),
-        operator_id: operator.id,
-        public_key: key.publicKey,
-        secret_id: secretId,
-        state: 'pending',
-      })
-      .execute();
-    return reissueOperator(tx, ctx, operator.id);
-  });
-  for (const index of [0, 1]) {
-    await server(index).stop();
-    await server(index).start({ operatorJwt });
-  }
+  const { jwt: operatorJwt } = await addSigningKey();
+  for (const index of [0, 1]) await restart(index, operatorJwt);
   await eventually(async () => (await ground.ask('$SYS.REQ.SERVER.PING')).length === 3, 20_000);
   // Somebody lets it sign too early.
-  const changed = await ctx.db.transaction().execute(async (tx) => {
-    await tx.updateTable('operator_key').set({ state: 'active' }).where('state', '=', 'pending').execute();
-    return (await reissueAccount(tx, ctx, account.id)).account;
-  });
+  const changed = await signWithNewKey(account.id);
   expect(changed.issuer_key).not.toBe(account.issuer_key);
-  ctx.reconciler.poke();
+  ground.ctx.reconciler.poke();
   await eventually(async () => {
     expect(await ground.syncRow(account.id)).toMatchObject({
       state: 'operator_key_untrusted',
@@ -110,11 +121,46 @@ it('while one server does not trust the signer nothing is sent to any; after its
   }, 20_000);
   expect(await ground.stored(account.public_key)).toEqual(thrice(account.jwt));
 
-  await server(2).stop();
-  await server(2).start({ operatorJwt });
+  await restart(2, operatorJwt);
   await ground.proven(account.id, 20_000);
   expect(await ground.stored(account.public_key)).toEqual(thrice(changed.jwt));
 }, 60_000);
+
+it('a server that starts anew with an older operator JWT: what was proven is not any more, until its next start', async () => {
+  const { ctx, operator } = ground;
+  const { jwt: older } = await ctx.db
+    .selectFrom('operator')
+    .select('jwt')
+    .where('id', '=', operator.id)
+    .executeTakeFirstOrThrow();
+  const { jwt: newer } = await addSigningKey();
+  for (const index of [0, 1, 2]) await restart(index, newer);
+  await eventually(async () => expect(await states()).toBe('in_sync,in_sync,in_sync'), 20_000);
+  const first = await ground.addAccount();
+  const account = await signWithNewKey(first.id);
+  await ground.proven(account.id, 20_000);
+  await ground.addAccounts(30);
+  await eventually(async () => expect(await unproven()).toBe(0), 20_000);
+  const told = await ground.events('natsid.cluster.drifted');
+  const failed = await ground.events('natsid.sync.failed');
+
+  await restart(2, older);
+  await eventually(async () => {
+    expect(await ground.syncRow(account.id)).toMatchObject({
+      state: 'operator_key_untrusted',
+      error: 's2 does not trust the operator key that signed the account',
+    });
+    expect(await states()).toBe('in_sync,in_sync,operator_key_untrusted');
+  }, 20_000);
+  expect(await ground.stored(account.public_key)).toEqual(thrice(account.jwt));
+  // All of them at once: some are told by name, the cluster's health tells the rest.
+  expect((await ground.events('natsid.cluster.drifted')).length - told.length).toBe(20);
+  expect(await ground.events('natsid.sync.failed')).toHaveLength(failed.length);
+
+  await restart(2, newer);
+  await ground.proven(account.id, 20_000);
+  await eventually(async () => expect(await unproven()).toBe(0), 20_000);
+}, 90_000);
 
 it('when no server answers, what is wanted says so, and arrives when they are back', async () => {
   const account = await ground.addAccount();

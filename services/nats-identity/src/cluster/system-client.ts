@@ -66,6 +66,8 @@ export interface SystemClient {
   /** Most bytes that a server takes in one message. */
   readonly maxPayload: number;
   readonly connected: boolean;
+  /** How often it has connected. After each time other servers may answer, or the same ones with other trust. */
+  readonly connections: number;
   close(): Promise<void>;
 }
 
@@ -120,6 +122,7 @@ class Client implements SystemClient {
   readonly #collecting = new Map<string, Collecting>();
   readonly #renewal: NodeJS.Timeout;
   #connected = true;
+  #connections = 1;
   #sequence = 0;
   #renewing = false;
   #stale = false;
@@ -151,6 +154,10 @@ class Client implements SystemClient {
 
   get connected(): boolean {
     return this.#connected && !this.nc.isClosed();
+  }
+
+  get connections(): number {
+    return this.#connections;
   }
 
   async requestAll(
@@ -226,6 +233,7 @@ class Client implements SystemClient {
         if (this.#login.renewable) void this.#renewNow();
       } else if (status.type === 'reconnect') {
         this.#connected = true;
+        this.#connections += 1;
         this.#noteCertificate();
       } else if (status.type === 'error' && status.error instanceof PermissionViolationError)
         this.#refused(status.error);
