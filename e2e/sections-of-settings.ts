@@ -9,3 +9,6 @@ export const sectionsOfSettings = [
   'An encryption key is missing',
   'Port taken',
 ] as const;
+
+/** Sections of the runbook that e2e/symptoms-resources.e2e.ts follows: a process is started with less than it needs. */
+export const sectionsOfResources = ['GatehouseCpuHigh', 'GatehouseMemoryHigh'] as const;

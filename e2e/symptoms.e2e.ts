@@ -11,7 +11,7 @@ import { faultsOfPeople } from './faults-of-people.ts';
 import { faultsOfTheTrail } from './faults-of-the-trail.ts';
 import { mode, type Platform, startPlatform } from './platform.ts';
 import { shippedAlerts } from './scaled-rules.ts';
-import { sectionOfCertificates, sectionsOfSettings } from './sections-of-settings.ts';
+import { sectionOfCertificates, sectionsOfResources, sectionsOfSettings } from './sections-of-settings.ts';
 import { type Step, type Symptom, symptoms } from './symptom-page.ts';
 import { openStage, type Stage } from './symptom-stage.ts';
 
@@ -46,6 +46,7 @@ describe('the runbook', () => {
     const followed = new Set([
       ...faults.flatMap(({ leads }) => leads.map(({ section }) => section)),
       ...sectionsOfSettings,
+      ...sectionsOfResources,
       sectionOfCertificates,
     ]);
     const others = [...page.values()].filter(({ name }) => !followed.has(name));

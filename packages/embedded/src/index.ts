@@ -17,6 +17,7 @@ export {
   type Installation,
   type InstallationMode,
   type InstallationOptions,
+  type StartOptions,
   startInstallation,
 } from './installation.ts';
 export type { BusServer } from './installation-nats.ts';

@@ -47,6 +47,14 @@ export interface InstallationOptions {
   readonly searchLogs?: boolean;
 }
 
+/** What one start of a service has of its own; the next one has it no longer. */
+export interface StartOptions {
+  /** Settings beside those of the installation, or in place of them. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What stands before the command, and becomes it: `['taskset', '-c', '0']`. */
+  readonly under?: readonly string[];
+}
+
 /** A whole installation of real processes. */
 export interface Installation {
   readonly mode: InstallationMode;
@@ -72,7 +80,7 @@ export interface Installation {
   /** Orderly end. */
   stopService(service: string): Promise<void>;
   /** Starts a service that was killed or stopped, on its port; resolves when it is ready. */
-  startService(service: string): Promise<void>;
+  startService(service: string, options?: StartOptions): Promise<void>;
   readonly nats: BusServers;
   /** Only with a Postgres of its own. */
   readonly postgres: { stop(): Promise<void>; kill(): Promise<void>; start(): Promise<void> };
@@ -116,14 +124,15 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   const each = async (name: string, work: (one: { name: string; service: string }) => unknown) => {
     await Promise.all(of(name).map(work));
   };
-  const startService = (name: string) =>
+  const startService = (name: string, { env: own = {}, under = [] }: StartOptions = {}) =>
     each(name, async (one) => {
       const root = options.codeOf?.(one.service) ?? repositoryRoot;
-      const about = { home: home.path, port: ports.get(one.name) ?? 0, env, root };
+      const port = ports.get(one.name) ?? 0;
+      const about = { home: home.path, port, env: { ...env, ...own }, root, under };
       processes.set(one.name, await startServiceProcess(one, about));
     });
   // Token first: auth's first administrator and everybody's keys come through it.
-  await Promise.all(services.map(startService));
+  await Promise.all(services.map((name) => startService(name)));
 
   const gateways = urlsOf(options.mode === 'one' ? 'all-in-one' : 'gateway');
   return {
@@ -199,13 +208,21 @@ function settingsFor(
 
 async function startServiceProcess(
   { name, service }: { name: string; service: string },
-  about: { home: string; port: number; env: Record<string, string>; root: string },
+  about: {
+    home: string;
+    port: number;
+    env: Record<string, string>;
+    root: string;
+    under: readonly string[];
+  },
 ): Promise<ServerProcess> {
   const live = `http://127.0.0.1:${about.port}/health/ready`;
+  const node = [process.execPath, join(about.root, 'services', service, 'src/main.ts')];
+  const [binary = process.execPath, ...args] = [...about.under, ...node];
   return startProcess({
     name,
-    binary: process.execPath,
-    args: [join(about.root, 'services', service, 'src/main.ts')],
+    binary,
+    args,
     env: {
       PATH: process.env.PATH,
       HOME: about.home,
