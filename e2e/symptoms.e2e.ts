@@ -4,6 +4,7 @@ import { eventually } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Alerts, startAlerts } from './alerts.ts';
 import type { Fault, Lead } from './fault.ts';
+import { faultsOfClients } from './faults-of-clients.ts';
 import { faultsOfClusters } from './faults-of-clusters.ts';
 import { faultsOfKeys } from './faults-of-keys.ts';
 import { faultsOfParts } from './faults-of-parts.ts';
@@ -29,6 +30,7 @@ const faults: readonly Fault[] = [
   ...faultsOfTheTrail,
   ...faultsOfKeys,
   ...faultsOfClusters,
+  ...faultsOfClients,
   ...faultsOfParts,
 ];
 const prometheus = findPrometheus();
