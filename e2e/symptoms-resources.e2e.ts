@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { findPrometheus, type StartOptions } from '@gatehouse/embedded';
 import { eventually } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -46,6 +47,13 @@ const pinnedTo = (processor: string) => [
   ...['sh', '-c', '{ echo -10 >/proc/$$/autogroup; } 2>/dev/null; exec nice -n -10 taskset -c "$0" "$@"'],
   processor,
 ];
+
+/** Whether it may be had whole: first before others, or nobody else wants it. */
+function hasItWhole(processor: string): boolean {
+  const [command = '', ...args] = pinnedTo(processor);
+  const { stdout } = spawnSync(command, [...args, 'nice'], { encoding: 'utf8' });
+  return stdout.trim() === '-10' || (loadavg()[0] ?? 0) < availableParallelism();
+}
 
 /** A process that does the work of a service: of two the first. */
 const processOf = (service: string) => ({ one: 'all-in-one', split: service, scaled: `${service}-1` })[mode];
@@ -117,7 +125,8 @@ describe.skipIf(prometheus === undefined)('a process with too little', () => {
 
   it.skipIf(processor === undefined)(
     'GatehouseCpuHigh: passwords are tried from one address, and a limit for one address ends it',
-    async () => {
+    async ({ skip }) => {
+      skip(!hasItWhole(processor ?? ''), 'the machine is busy, and nobody may be put before others here');
       const under = pinnedTo(processor ?? '');
       const env = { MAX_CONCURRENT_HASHES: String(LANES) };
       const auth = processOf('auth');
