@@ -121,6 +121,22 @@ describe.skipIf(missing !== undefined || mode === 'scaled')(`an upgrade from the
     await fromTheFuture('auth.upgrade.foreseen');
   });
 
+  it.runIf(mode === 'split')(
+    'a gateway that is new before the others does all that they can, and says who cannot discard a dead letter yet',
+    async () => {
+      await platform.stopService('gateway');
+      rolled.add('gateway');
+      await platform.startService('gateway');
+      await everything('gateway is new before the others');
+      const waiting = await gatehouse.json(['dead-letters', 'list']);
+      const discard = ['dead-letters', 'discard', waiting[0].id, '--reason', 'too early', '--yes'];
+      const refused = await gatehouse.run(discard);
+      expect(refused.err).toContain('auth runs an older release that cannot do this yet');
+      expect(refused.code).toBe(1);
+      expect(await gatehouse.json(['dead-letters', 'list'])).toEqual(waiting);
+    },
+  );
+
   it.each(services)(
     '%s gives way to its new release, and with the others as they are all works',
     async (service) => {

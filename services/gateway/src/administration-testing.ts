@@ -26,8 +26,8 @@ export interface Administered {
   readonly env: Readonly<Record<string, string>>;
   /** An access token of somebody with these roles. */
   accessToken(roles: readonly string[]): Promise<string>;
-  /** One more gateway in front of the same services. */
-  another(): Promise<Running & { readonly api: Api }>;
+  /** One more gateway in front of the same services, with these settings besides. */
+  another(settings?: Record<string, string>): Promise<Running & { readonly api: Api }>;
   close(): Promise<void>;
 }
 
@@ -40,8 +40,8 @@ export async function startAdministered(overrides: Record<string, string> = {}):
   const urls = { AUTH_URL: behind.url, TOKEN_URL: behind.url, AUDIT_URL: behind.url };
   const env: Record<string, string> = { ...behind.env, ...urls, PORT: '0' };
   const running: Running[] = [];
-  const another = async () => {
-    const one = await run([gateway], { env });
+  const another = async (settings: Record<string, string> = {}) => {
+    const one = await run([gateway], { env: { ...env, ...settings } });
     running.push(one);
     return { ...one, api: apiOf(one.url) };
   };

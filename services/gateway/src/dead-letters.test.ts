@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { eventually } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -57,6 +59,39 @@ async function bury(about: Letter = {}): Promise<{ id: string; eventId: string }
     ],
   );
   return { id: row?.id ?? '', eventId };
+}
+
+/** The services at that address as a release was that had not got one of their answers: what it says of it is their own. */
+async function withoutAnswer(url: string, name: string) {
+  let refused: unknown;
+  const server = createServer((incoming, outgoing) => {
+    const unknown = incoming.url?.endsWith(`/${name}`) === true;
+    const { method, headers } = incoming;
+    const onward = request(
+      `${url}${incoming.url}${unknown ? '-to-come' : ''}`,
+      { method, headers },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk) => chunks.push(chunk));
+        answer.on('end', () => {
+          const text = Buffer.concat(chunks).toString();
+          if (unknown) refused = { status: answer.statusCode, body: JSON.parse(text) };
+          outgoing.writeHead(answer.statusCode ?? 500, {
+            'content-type': answer.headers['content-type'] ?? '',
+          });
+          outgoing.end(text);
+        });
+      },
+    );
+    incoming.pipe(onward);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    refused: () => refused,
+    close: () => new Promise((resolve) => server.close(resolve).closeAllConnections()),
+  };
 }
 
 const recorded = (eventId: string) =>
@@ -206,6 +241,22 @@ describe('dead letters through the gateway', () => {
     expect(await recorded(eventId)).toHaveLength(1);
     const late = await discard(id);
     expect([late.status, late.body.code]).toEqual([409, 'already_replayed']);
+  });
+
+  it('of a service whose release knows no discarding are refused by a sentence that says so, and stay as they are', async () => {
+    const { id } = await bury();
+    const older = await withoutAnswer(platform.behind.url, 'discard-dead-letter');
+    const { api } = await platform.another({ AUDIT_URL: older.url });
+    const refused = await api.post(`${list}/${id}/discard`, { reason: 'no event' }, { token: root });
+    expect(older.refused()).toMatchObject({ status: 404, body: { code: 'not_found' } });
+    expect([refused.status, refused.body.code]).toEqual([503, 'upstream_unavailable']);
+    expect(refused.body.detail).toBe(
+      'audit runs an older release that cannot do this yet, and nothing was changed: upgrade it, then ask again.',
+    );
+    expect((await get(`${list}/${id}`)).body).toMatchObject({ replayed_at: null, discarded_at: null });
+    const told = `select from audit.outbox where type = 'admin.dead_letter.discarded' and data->>'letter_id' = $1`;
+    expect(await platform.behind.database.query(told, [id])).toEqual([]);
+    await older.close();
   });
 
   it('of nobody are 503 while a service is silent that may have them', async () => {

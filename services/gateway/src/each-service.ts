@@ -53,6 +53,15 @@ export async function askEach<T>(
 
 /** The problem of services that did not answer. */
 export function silent(services: readonly string[], cause?: PeerError): Problem {
-  const why = cause?.status === undefined ? 'did not answer' : `answered ${cause.status}`;
-  return retryLater('upstream_unavailable', 1, { detail: `${services.join(', ')} ${why}.` });
+  return retryLater('upstream_unavailable', 1, { detail: `${services.join(', ')} ${whatOf(cause)}.` });
 }
+
+function whatOf(cause: PeerError | undefined): string {
+  if (cause?.status === undefined) return 'did not answer';
+  // Its other answers are 200: what it has not got yet is the question.
+  if (cause.status === NOT_FOUND)
+    return 'runs an older release that cannot do this yet, and nothing was changed: upgrade it, then ask again';
+  return `answered ${cause.status}`;
+}
+
+const NOT_FOUND = 404;
