@@ -25,6 +25,7 @@ import { createPeers, type Peers } from './peers.ts';
 import { prepareDatabase } from './prepare-database.ts';
 import { mountProbes, readinessFaults } from './probes.ts';
 import { describeProcess } from './process-metrics.ts';
+import { deadLetterPurge } from './purge-dead-letters.ts';
 import {
   documentOf,
   healthOf,
@@ -324,6 +325,7 @@ async function startMember(
   relay.start();
   for (const definition of service.consumers) consumers.push(await startConsumer(definition, ctx));
   for (const job of service.jobs) jobs.push(startJob(job as never, ctx));
+  jobs.push(startJob(deadLetterPurge(service.name), ctx));
   const ask = async (ids: string[]) => (await shared.peers.peer.ask(recordedEvents, { ids })).recorded;
   jobs.push(
     startJob(

@@ -130,6 +130,12 @@ export const baseSettings = {
     doc: 'Networks that may read /metrics when METRICS_GUARD=cidr.',
   }),
   READINESS_REQUIRES: setting.list({ default: ['db', 'nats'], doc: 'What /health/ready needs: db, nats.' }),
+  DEAD_LETTER_DAYS: setting.integer({
+    default: 90,
+    min: 0,
+    max: 3_650,
+    doc: 'How long a dead letter is kept after it was replayed or discarded; 0 keeps it for ever. One that waits stays in any case.',
+  }),
   DRAIN_SECONDS: setting.integer({
     default: 5,
     min: 0,

@@ -20,7 +20,9 @@ beforeAll(async () => {
   root = await platform.accessToken(PLATFORM_ADMIN);
 });
 afterAll(() => platform?.close());
-beforeEach(() => platform.behind.database.query('truncate audit.dead_letter, token.dead_letter'));
+beforeEach(() =>
+  platform.behind.database.query('truncate audit.dead_letter, token.dead_letter, gateway.dead_letter'),
+);
 
 const list = '/api/admin/dead-letters';
 const get = (path: string, token: string | undefined = root) => platform.api.get(path, { token });
@@ -257,6 +259,19 @@ describe('dead letters through the gateway', () => {
     const told = `select from audit.outbox where type = 'admin.dead_letter.discarded' and data->>'letter_id' = $1`;
     expect(await platform.behind.database.query(told, [id])).toEqual([]);
     await older.close();
+  });
+
+  it('that were discarded longer ago than DEAD_LETTER_DAYS go by themselves, those that wait stay', async () => {
+    const { query } = platform.behind.database;
+    await query(
+      `insert into gateway.dead_letter (consumer, type, subject, payload, reason, deliveries, created_at, discarded_at)
+       values ('long-ago', 't', 's', '', 'r', 1, now() - interval '3 days', now() - interval '2 days'),
+         ('waits', 't', 's', '', 'r', 1, now() - interval '3 days', null)`,
+    );
+    await platform.another({ DEAD_LETTER_DAYS: '1' });
+    await eventually(async () =>
+      expect(await query('select consumer from gateway.dead_letter')).toEqual([{ consumer: 'waits' }]),
+    );
   });
 
   it('of nobody are 503 while a service is silent that may have them', async () => {

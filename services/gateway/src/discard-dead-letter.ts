@@ -9,7 +9,7 @@ export const discardDeadLetter = route({
   access: 'platform.manage',
   summary: 'Give a dead letter up that no consumer can take',
   description:
-    'Once, however often it is asked for. It no longer waits; it is kept with its payload, and can be replayed all the same.',
+    'Once, however often it is asked for. It no longer waits; it is kept with its payload for DEAD_LETTER_DAYS, and until then it can be replayed all the same.',
   params: Type.Object({ id: Uuid }),
   body: Type.Object({ reason: Reason }),
   answer: DeadLetterItem,

@@ -69,7 +69,7 @@ const discarding: Change = {
   verb: 'discard',
   done: 'discarded',
   description:
-    'give one up, or all that wait, that no consumer can ever take; it is kept, and no longer waits',
+    'give one up, or all that wait, that no consumer can ever take; it no longer waits, and is kept for DEAD_LETTER_DAYS',
   examples: [
     'dead-letters discard 0198c5c0-0000-7000-8000-000000000000 --reason "it never was an event"',
     'dead-letters discard --all --service token --consumer gone --reason "this consumer is no more" --yes',
