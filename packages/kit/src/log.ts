@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino } from 'pino';
+import { openLogOutput } from './log-output.ts';
 import type { Trace } from './trace.ts';
 
 /** A pino logger; messages are constant lower-case strings, the data goes into fields. */
@@ -46,20 +47,23 @@ export const readByPerson = (environment: string, output: { readonly isTTY?: boo
  */
 export function createLog(options: LogOptions): Log {
   const paths = hidden.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
-  return pino(
-    {
-      level: options.level,
-      base: options.service === undefined ? {} : { service: options.service },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label.toUpperCase() }) },
-      redact: { paths: [...paths, 'headers.authorization', 'headers.cookie'], censor: '[hidden]' },
-      serializers: { err: describeError },
-      ...(options.pretty && options.destination === undefined
-        ? { transport: { target: 'pino-pretty', options: { translateTime: 'SYS:HH:MM:ss.l' } } }
-        : {}),
-    },
-    ...(options.destination === undefined ? [] : [options.destination]),
-  ) as Log;
+  const pretty = options.pretty && options.destination === undefined;
+  const settings = {
+    level: options.level,
+    base: options.service === undefined ? {} : { service: options.service },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label.toUpperCase() }) },
+    redact: { paths: [...paths, 'headers.authorization', 'headers.cookie'], censor: '[hidden]' },
+    serializers: { err: describeError },
+  };
+  if (pretty)
+    return pino({
+      ...settings,
+      transport: { target: 'pino-pretty', options: { translateTime: 'SYS:HH:MM:ss.l' } },
+    });
+  const onLost = (lines: number) => log.warn({ lines }, 'log lines lost: they could not be written');
+  const log: Log = pino(settings, options.destination ?? openLogOutput({ fd: 1, onLost }));
+  return log;
 }
 
 /** A log whose lines all name the trace of a request. */
