@@ -30,6 +30,8 @@ export interface PlatformOptions {
   readonly pooler?: boolean;
   /** nats-server's monitoring pages. */
   readonly natsMonitor?: boolean;
+  /** Where everything of it is kept; the system's temporary folder unless given. */
+  readonly folder?: string;
 }
 
 /** Starts an installation for one spec file, in the mode of the run. */
@@ -42,6 +44,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     ...(options.redis !== undefined && { redis: options.redis }),
     ...(pooler && { pooler }),
     natsMonitor: options.natsMonitor ?? false,
+    folder: options.folder,
     // Everything that may be written, so that the search for secrets at the end sees it.
     env: { LOG_LEVEL: 'debug', ...options.env },
     otherLog: database && process.env.TEST_POSTGRES_LOG,

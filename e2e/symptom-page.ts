@@ -14,8 +14,6 @@ export interface Symptom {
   readonly line: number;
   /** A command a line of its code blocks; none where an act is described in words. */
   readonly commands: Readonly<Record<Step, readonly string[]>>;
-  /** Why no test follows it, where it says so. */
-  readonly notRun: string | undefined;
   readonly text: string;
 }
 
@@ -44,7 +42,6 @@ export function symptoms(): Symptom[] {
   return found.map(({ lines, ...about }) => ({
     ...about,
     commands: commandsOf(lines, about),
-    notRun: /\*\*Not run here\*\*: ([^\n]+)/.exec(lines.join('\n'))?.[1],
     text: lines.join('\n'),
   }));
 }

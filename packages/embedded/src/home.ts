@@ -25,9 +25,15 @@ function makeFolder(path: string): void {
   }
 }
 
-/** A fresh folder under the system's temporary folder, and the way to remove it once its servers have stopped. */
-export function temporaryHome(prefix = 'gatehouse-'): { path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), prefix));
+/**
+ * A fresh folder under the system's temporary folder, unless another is given, and the way to remove it once its servers
+ * have stopped.
+ */
+export function temporaryHome(
+  prefix = 'gatehouse-',
+  parent: string = tmpdir(),
+): { path: string; remove(): void } {
+  const path = mkdtempSync(join(parent, prefix));
   makeHome(path);
   return {
     path,

@@ -39,6 +39,8 @@ export interface InstallationOptions {
   readonly natsMonitor?: boolean;
   /** Folder with the bus of another installation, as a restore leaves it; without it the installation makes its own. */
   readonly busFolder?: string | undefined;
+  /** Where everything of it is kept; the system's temporary folder unless given. */
+  readonly folder?: string | undefined;
   /** Log of a server that is not this installation's own, to be searched for secrets as well. */
   readonly otherLog?: string | undefined;
   /** Folder of the checkout whose code a service runs, asked at each of its starts; this one's unless given. */
@@ -102,7 +104,7 @@ const serviceNames = ['token', 'auth', 'audit', 'nats-identity', 'gateway'] as c
 
 /** Starts an installation on real parts; resolves when it is ready for traffic. */
 export async function startInstallation(options: InstallationOptions): Promise<Installation> {
-  const home = temporaryHome('gatehouse-installation-');
+  const home = temporaryHome('gatehouse-installation-', options.folder);
   const secret = () => randomBytes(24).toString('base64url');
   const parts = new Parts(home.path, secret(), options);
   await parts.start();
