@@ -46,6 +46,13 @@ export function symptoms(): Symptom[] {
   }));
 }
 
+/** The section with that heading. */
+export function symptomNamed(name: string): Symptom {
+  const found = symptoms().find((one) => one.name === name);
+  if (found === undefined) throw new Error(`docs/runbook.md has no section ${name}`);
+  return found;
+}
+
 /** The blocks of a section: each belongs to the bold word last said before it. */
 function commandsOf(lines: readonly string[], about: { name: string; line: number }): Symptom['commands'] {
   const commands: Record<Step, string[]> = { Cause: [], Mend: [], Mended: [] };

@@ -14,12 +14,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Alerts, startAlerts } from './alerts.ts';
 import { type Platform, startPlatform } from './platform.ts';
 import { sectionOfCertificates } from './sections-of-settings.ts';
-import { type Step, symptoms } from './symptom-page.ts';
 import { openStage, type Stage } from './symptom-stage.ts';
 
 // docs/runbook.md, followed: the certificate of a Redis that speaks TLS ends soon, and is renewed.
 const prometheus = findPrometheus();
-const commands = symptoms().find(({ name }) => name === sectionOfCertificates)?.commands;
 const inDays = (days: number) => new Date(Date.now() + days * 86_400_000);
 /** Ten minutes of a rule are six seconds here. */
 const FACTOR = 100;
@@ -101,24 +99,17 @@ describe.skipIf(prometheus === undefined)('a certificate that ends soon', () => 
       PATIENCE_MS,
     );
 
-  async function said(step: Step): Promise<string> {
-    let text = '';
-    for (const command of commands?.[step] ?? []) {
-      const { out, err } = await stage.shell(command);
-      text += out + err;
-    }
-    return text;
-  }
-
   it('rings, is named by the doctor with its day, and is quiet when the server shows another one', async () => {
     await is('firing');
-    const cause = await said('Cause');
+    const cause = await stage.read(sectionOfCertificates, 'Cause');
     expect(cause).toMatch(new RegExp(`warning +certificate .*localhost:${port}.*ends in 10 d`));
     expect(cause).toMatch(/"dep":"redis"/);
     shows(renewed);
     await redis.stop();
     redis = await startTlsRedis(home.path, port);
     await is('inactive');
-    expect(await said('Mended')).toMatch(new RegExp(`ok +certificate .*localhost:${port}`));
+    expect(await stage.read(sectionOfCertificates, 'Mended')).toMatch(
+      new RegExp(`ok +certificate .*localhost:${port}`),
+    );
   });
 });

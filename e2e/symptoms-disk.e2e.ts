@@ -4,11 +4,10 @@ import { keepDoing } from './fault.ts';
 import { type Platform, signIn, startPlatform } from './platform.ts';
 import { sectionOfDisks } from './sections-of-settings.ts';
 import { smallDisk } from './small-disk.ts';
-import { type Step, symptoms } from './symptom-page.ts';
+import type { Step } from './symptom-page.ts';
 import { openStage, type Stage } from './symptom-stage.ts';
 
 // docs/runbook.md, followed: the disk of everything is full while people register, and has room again.
-const commands = symptoms().find(({ name }) => name === sectionOfDisks)?.commands;
 /** Postgres, three buses at most, and the logs of all, with a little to spare. */
 const DISK_MB = 700;
 const PATIENCE_MS = 60_000;
@@ -44,14 +43,8 @@ describe.skipIf(disk === undefined)('a disk that is full', () => {
     if (status === 201) registered.push({ email, user_id: body.user_id });
   }
 
-  async function says(step: Step): Promise<string> {
-    let said = '';
-    for (const command of commands?.[step] ?? []) {
-      const { out, err } = await stage.shell(command, { GATEHOUSE_HOME: disk?.path ?? '' });
-      said += out + err;
-    }
-    return said;
-  }
+  const says = (step: Step) =>
+    stage.read(sectionOfDisks, step, { env: { GATEHOUSE_HOME: disk?.path ?? '' } });
 
   it('is named; nobody is told that something was done that was not; with room everything goes on, and nothing is lost', async () => {
     if (disk === undefined) return;
@@ -86,7 +79,8 @@ describe.skipIf(disk === undefined)('a disk that is full', () => {
   /** Who was told to be registered and is not, or whose registration the audit does not have. */
   const lost = () =>
     stage.sql(
-      `select r.email, exists (select from auth.user_account u where u.id = r.user_id) as stored from jsonb_to_recordset($1::jsonb) as r(email text, user_id uuid)
+      `select r.email, exists (select from auth.user_account u where u.id = r.user_id) as stored
+      from jsonb_to_recordset($1::jsonb) as r(email text, user_id uuid)
       where not exists (select from auth.user_account u where u.id = r.user_id)
         or not exists (select from audit.event e where e.type = 'auth.register.success' and e.user_id = r.user_id)`,
       [JSON.stringify(registered)],

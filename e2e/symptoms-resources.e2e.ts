@@ -8,14 +8,13 @@ import { type AlertState, type Alerts, startAlerts } from './alerts.ts';
 import { keepDoing } from './fault.ts';
 import { mode, type Platform, startPlatform } from './platform.ts';
 import type { sectionsOfResources } from './sections-of-settings.ts';
-import { type Step, symptoms } from './symptom-page.ts';
+import type { Step } from './symptom-page.ts';
 import { openStage, type Stage } from './symptom-stage.ts';
 
 // docs/runbook.md, followed: a process has too little processor for what it is asked, and too little memory.
 type Section = (typeof sectionsOfResources)[number];
 
 const prometheus = findPrometheus();
-const page = new Map(symptoms().map((symptom) => [symptom.name, symptom]));
 /** Five minutes of a rule are a second here, and its ranges the shortest in which there are two scrapes. */
 const FACTOR = 300;
 /** Nothing here takes a tenth of it, unless the machine has much else to do. */
@@ -107,11 +106,7 @@ describe.skipIf(prometheus === undefined)('a process with too little', () => {
   /** Runs the commands of a step until they say what they must, as a reader would look again. */
   const says = (section: Section, step: Step, patterns: readonly RegExp[], gone: readonly RegExp[] = []) =>
     eventually(async () => {
-      let said = '';
-      for (const command of page.get(section)?.commands[step] ?? []) {
-        const { out, err } = await stage.shell(command);
-        said += out + err;
-      }
+      const said = await stage.read(section, step);
       for (const pattern of patterns) expect(said, `${section}, ${step}: ${pattern}`).toMatch(pattern);
       for (const pattern of gone) expect(said, `${section}, ${step}: no ${pattern}`).not.toMatch(pattern);
     }, PATIENCE_MS);

@@ -18,7 +18,7 @@ import {
   sectionsOfResources,
   sectionsOfSettings,
 } from './sections-of-settings.ts';
-import { type Step, type Symptom, symptoms } from './symptom-page.ts';
+import { type Step, symptomNamed, symptoms } from './symptom-page.ts';
 import { openStage, type Stage } from './symptom-stage.ts';
 
 // docs/runbook.md, followed: a fault is injected, its alert fires in a real Prometheus, the page's commands show the
@@ -134,17 +134,11 @@ describe.skipIf(prometheus === undefined)('a fault, its alert, its section', () 
       expect(found, `${alert} ${JSON.stringify(labels)}`).toBe(state);
     }, patienceMs);
 
-  const sectionOf = ({ section }: Lead): Symptom => {
-    const found = page.get(section);
-    if (found === undefined) throw new Error(`the page has no section ${section}`);
-    return found;
-  };
-
   /** Runs the commands of a step until they say what they must, as a reader would look again. */
   async function says(lead: Lead, step: Step, patterns: readonly RegExp[]): Promise<void> {
-    const { commands, line } = sectionOf(lead);
+    const { line } = symptomNamed(lead.section);
     await eventually(async () => {
-      const said = await runAll(commands[step], lead);
+      const said = await stage.read(lead.section, step, lead);
       const about = `${lead.section} (line ${line}), ${step}`;
       for (const pattern of patterns) expect(said, `${about}: ${pattern}\n${said}`).toMatch(pattern);
       if (step !== 'Mended') return;
@@ -152,24 +146,14 @@ describe.skipIf(prometheus === undefined)('a fault, its alert, its section', () 
     }, PATIENCE_MS);
   }
 
-  /** What the commands say, without the commands themselves: those would match what is looked for in them. */
-  async function runAll(commands: readonly string[], lead: Lead): Promise<string> {
-    let said = '';
-    for (const command of commands) {
-      const { out, err } = await stage.shell(lead.fill?.(command, said) ?? command);
-      said += out + err;
-    }
-    return said;
-  }
-
   async function mendAll({ leads }: Fault): Promise<void> {
     for (const lead of leads) await mend(lead);
   }
 
   async function mend(lead: Lead): Promise<void> {
-    const { commands } = sectionOf(lead);
+    const { commands } = symptomNamed(lead.section);
     if (commands.Mend.length === 0) return;
-    let said = await runAll(commands.Cause, lead);
+    let said = await stage.read(lead.section, 'Cause', lead);
     for (const command of commands.Mend) {
       const filled = lead.fill?.(command, said) ?? command;
       expect(filled, 'a placeholder that the test does not fill').not.toMatch(/<[a-z-]+>|…/);

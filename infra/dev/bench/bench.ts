@@ -28,6 +28,9 @@ export const asShipped: Readonly<Record<string, string>> = {
   RATE_LIMIT_LOGIN_ACCOUNT_MAX: '1000000',
 };
 
+/** Whether the services reach Postgres through PgBouncer, for measurements that do not say it themselves. */
+export const behindPooler = process.env.GATEHOUSE_POOLER === 'true';
+
 /** Runs `work` on an installation with a Postgres, a nats-server and a Redis-less edge of its own. */
 export async function onInstallation<T>(
   options: Partial<InstallationOptions>,
@@ -36,6 +39,7 @@ export async function onInstallation<T>(
   const installation = await startInstallation({
     mode: options.mode ?? 'one',
     searchLogs: false,
+    ...(behindPooler && { pooler: true }),
     ...options,
     env: { ...asShipped, ...options.env },
   });

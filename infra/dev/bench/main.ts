@@ -4,7 +4,7 @@ import { audit } from './audit.ts';
 import { auditExport } from './audit-export.ts';
 import { auditSearch } from './audit-search.ts';
 import { closeTrail } from './audit-trail.ts';
-import type { Measurement } from './bench.ts';
+import { behindPooler, type Measurement } from './bench.ts';
 import { cost } from './cost.ts';
 import { footprint } from './footprint.ts';
 import { http } from './http.ts';
@@ -58,7 +58,7 @@ await closeTrail();
 const [cpu] = cpus();
 console.log(
   `\nNode ${process.versions.node}, ${availableParallelism()} cores (${cpu?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB; ` +
-    `services, Postgres, nats-server and the load generator share them; loads of ${values.seconds} s\n`,
+    `services, Postgres, nats-server and the load generator share them${behindPooler ? ', with PgBouncer in between' : ''}; loads of ${values.seconds} s\n`,
 );
 console.log(table(figures));
 if (values.json) console.log(JSON.stringify(figures, null, 2));
