@@ -30,9 +30,16 @@ export function openLogOutput({
   // Node makes a pipe one that says that it is full, instead of one that waits until it is not, where it is asked for it.
   if (fd === 1) void process.stdout;
   const output = new Output(fd, onLost);
-  process.on('exit', () => output.flushSync());
+  if (open.size === 0)
+    process.on('exit', () => {
+      for (const one of open) one.flushSync();
+    });
+  open.add(output);
   return output;
 }
+
+/** What is to be written before the process ends. */
+const open = new Set<Output>();
 
 class Output implements LogOutput {
   readonly #fd: number;
