@@ -302,18 +302,21 @@ test('seeds, creds and JWTs stand in no event, no list, no problem and no table 
   const { creds, jwt } = await ground.issue(user.id, { reason: 'scan' });
   const seed = /S[A-Z2-7]{57}/.exec(creds)?.[0] ?? '';
   const secrets = [seed, jwt, jwt.split('.')[2] ?? ''];
-  const answers = await Promise.all([
-    ground.ask('GET', `/users?account_id=${account.id}`),
-    ground.ask('GET', `/users/${user.id}`),
-    ground.ask('GET', `/credentials?user_id=${user.id}`),
-    ground.ask('GET', `/accounts/${account.id}`),
-    ground.ask('POST', `/users/${user.id}/credentials`, { ttl_seconds: -1, seed }),
-    ground.ask('PATCH', `/users/${user.id}`, { claims: { unknown: jwt } }),
-    ground.ask('POST', '/users', { account_id: account.id, name: user.name }),
-    ground.ask('POST', `/users/${user.id}/revoke`, {}),
-    ground.ask('POST', `/users/${user.id}/credentials`, {}),
-    ground.ask('DELETE', `/users/${user.id}`),
-  ]);
+  // One after the other: credentials are issued to nobody who was revoked before.
+  const asked = [
+    ['GET', `/users?account_id=${account.id}`],
+    ['GET', `/users/${user.id}`],
+    ['GET', `/credentials?user_id=${user.id}`],
+    ['GET', `/accounts/${account.id}`],
+    ['POST', `/users/${user.id}/credentials`, { ttl_seconds: -1, seed }],
+    ['PATCH', `/users/${user.id}`, { claims: { unknown: jwt } }],
+    ['POST', '/users', { account_id: account.id, name: user.name }],
+    ['POST', `/users/${user.id}/revoke`, {}],
+    ['POST', `/users/${user.id}/credentials`, {}],
+    ['DELETE', `/users/${user.id}`],
+  ] as const;
+  const answers = [];
+  for (const [method, path, body] of asked) answers.push(await ground.ask(method, path, body));
   const stored = await rows<{ row: string }>(
     `select o.data::text as row from natsid.outbox o
      union all select c::text from natsid.credential c union all select u::text from natsid.nats_user u
