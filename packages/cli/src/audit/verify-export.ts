@@ -354,10 +354,12 @@ class LogOfHeads {
     const point = this.#checkpoint;
     if (point === undefined ? size > 0 : size !== point.size || root?.equals(point.root) === false)
       throw this.#forked('its log of heads is not the one that its checkpoint signs');
-    if (newest !== undefined && this.compared?.size !== newest.size)
+    if (newest !== undefined && this.compared?.size !== newest.size) {
+      const made = this.compared === undefined ? 'none' : `that of ${timeOf(this.compared)}`;
       throw new Fault(
-        'the export leaves out what comparing it with the checkpoint kept outside needs: export it with --checkpoint',
+        `the export leaves out what comparing it with the checkpoint of ${timeOf(newest)} needs; it was made for ${made}: export it again with --checkpoint, or verify it with the checkpoints that were kept then`,
       );
+    }
     return this.#heads;
   }
 
