@@ -30,6 +30,7 @@ export { openApiPaths, problemsOf } from './openapi.ts';
 export {
   type AnyNewEvent,
   append,
+  appendAlone,
   appendMany,
   appendRevocation,
   EVENT_LANE,

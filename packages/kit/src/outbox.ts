@@ -1,5 +1,5 @@
 import type { EventData, EventType } from '@gatehouse/events';
-import { sql, type Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { isUuid, newId } from './id.ts';
 import type { RevocationEntry } from './revocations.ts';
 import { revocationSubject } from './streams.ts';
@@ -55,6 +55,16 @@ export async function append<T extends EventType, DB extends { outbox: unknown }
 ): Promise<string> {
   const row = rowOf(event);
   await insert(tx, [row]);
+  return row.id;
+}
+
+/** Writes an event that no change goes with: a statement of its own. Returns its id. Poke the relay after it. */
+export async function appendAlone<T extends EventType, DB extends { outbox: unknown }>(
+  db: Kysely<DB>,
+  event: NewEvent<T>,
+): Promise<string> {
+  const row = rowOf(event);
+  await insert(db, [row]);
   return row.id;
 }
 
@@ -138,6 +148,6 @@ function split(entry: RevocationEntry): RevocationEntry[] {
   }));
 }
 
-async function insert<DB>(tx: Transaction<DB>, rows: readonly Row[]): Promise<void> {
-  await sql`${insertAll}${jsonbText(rows)}${asRows}`.execute(tx);
+async function insert<DB>(db: Kysely<DB>, rows: readonly Row[]): Promise<void> {
+  await sql`${insertAll}${jsonbText(rows)}${asRows}`.execute(db);
 }

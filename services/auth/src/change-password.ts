@@ -9,6 +9,8 @@ import {
   countFailure,
   type FailureVerdict,
   type Locked,
+  lockedFor,
+  lockedSeconds,
   tellBlocked,
   tellIfLocked,
 } from './lockout.ts';
@@ -97,13 +99,9 @@ function wellFormed(input: string): string {
 // Whoever stole an access token must not get to guess the password where sign-in would have stopped.
 async function blockedNow(ctx: AuthContext, who: Attempted): Promise<Locked | undefined> {
   const locked = await ctx.db.transaction().execute(async (tx) => {
-    const { rows } = await sql<{ seconds: number }>`
-      select ceil(extract(epoch from locked_until - now()))::int as seconds from lockout
-      where tenant_id = ${who.identity.tenantId} and identity = ${who.identity.digest}
-        and locked_until > now()`.execute(tx);
-    const [row] = rows;
-    if (row === undefined) return undefined;
-    const verdict: Locked = { outcome: 'locked', retryAfterSeconds: Math.max(1, row.seconds) };
+    const seconds = await lockedSeconds(tx, who.identity);
+    if (seconds === null) return undefined;
+    const verdict = lockedFor(seconds);
     await tellBlocked(tx, who, verdict);
     return verdict;
   });

@@ -52,29 +52,48 @@ export async function countFailure(
     where l.locked_until is null or l.locked_until <= now()
     returning failures, locked_until`.execute(tx);
   const [row] = rows;
-  if (row === undefined) return lockedFor(tx, { tenantId, digest });
+  if (row === undefined) return lockedFor(await lockedSeconds(tx, { tenantId, digest }));
   return { outcome: 'counted', failures: row.failures, lockedUntil: row.locked_until };
 }
 
-/** Sets the counter to zero after a success, unless it has become locked meanwhile: then even the right password waits. */
+/**
+ * Sets the counter to zero after a success, unless it has become locked meanwhile: then even the right password waits.
+ * Where nothing was counted, as for nearly everybody, nothing is written.
+ */
 export async function clearFailures(
   db: Kysely<AuthDatabase>,
-  { tenantId, digest }: LockoutKey,
+  key: LockoutKey,
 ): Promise<{ readonly outcome: 'cleared' } | Locked> {
+  const mine = sql`tenant_id = ${key.tenantId} and identity = ${key.digest}`;
   const { rows } = await sql`
-    insert into lockout as l (tenant_id, identity, failures)
-    values (${tenantId}, ${digest}, 0)
-    on conflict (tenant_id, identity) do update set failures = 0, window_started_at = now(), locked_until = null
-    where l.locked_until is null or l.locked_until <= now()
-    returning failures`.execute(db);
-  return rows.length > 0 ? { outcome: 'cleared' } : lockedFor(db, { tenantId, digest });
+    with cleared as (
+      update lockout set failures = 0, window_started_at = now(), locked_until = null
+      where ${mine} and failures > 0 and (locked_until is null or locked_until <= now())
+      returning identity
+    )
+    select from lockout where ${mine} and (failures > 0 or locked_until > now())
+      and not exists (select from cleared)`.execute(db);
+  if (rows.length === 0) return { outcome: 'cleared' };
+  // Locked, or somebody else was at it in this moment.
+  const seconds = await lockedSeconds(db, key);
+  return seconds === null ? { outcome: 'cleared' } : lockedFor(seconds);
 }
 
-async function lockedFor(db: Kysely<AuthDatabase>, { tenantId, digest }: LockoutKey): Promise<Locked> {
-  const { rows } = await sql<{ seconds: number | null }>`
+/** The refusal of whoever comes so long before the end of a lockout; without it, a moment before. */
+export const lockedFor = (seconds: number | null): Locked => ({
+  outcome: 'locked',
+  retryAfterSeconds: Math.max(1, seconds ?? 1),
+});
+
+/** For how long it stays locked; null: it is not. */
+export async function lockedSeconds(
+  db: Kysely<AuthDatabase>,
+  { tenantId, digest }: LockoutKey,
+): Promise<number | null> {
+  const { rows } = await sql<{ seconds: number }>`
     select ceil(extract(epoch from locked_until - now()))::int as seconds from lockout
-    where tenant_id = ${tenantId} and identity = ${digest}`.execute(db);
-  return { outcome: 'locked', retryAfterSeconds: Math.max(1, rows[0]?.seconds ?? 1) };
+    where tenant_id = ${tenantId} and identity = ${digest} and locked_until > now()`.execute(db);
+  return rows[0]?.seconds ?? null;
 }
 
 /** Whose attempt it was, for the events. */

@@ -1,4 +1,4 @@
-import { append, type Call, PeerError, questions, type RateVerdict } from '@gatehouse/kit';
+import { appendAlone, type Call, PeerError, questions, type RateVerdict } from '@gatehouse/kit';
 import type { AccountStatus, Role, TenantStatus } from '@gatehouse/schema';
 import { sql } from 'kysely';
 import type { Static } from 'typebox';
@@ -224,20 +224,18 @@ async function tellSuccess(
   { identity, call }: SignInAttempt,
   { userId, sessionId }: { userId: string; sessionId: string },
 ): Promise<void> {
-  await ctx.db.transaction().execute((tx) =>
-    append(tx, {
-      type: 'auth.login.success',
-      tenant_id: identity.tenantId,
-      aggregate: `user:${userId}`,
-      traceparent: call.trace.traceparent,
-      data: {
-        ...actingOf(call, userId),
-        email: identity.email,
-        session_id: sessionId,
-        strategy: 'password',
-      },
-    }),
-  );
+  await appendAlone(ctx.db, {
+    type: 'auth.login.success',
+    tenant_id: identity.tenantId,
+    aggregate: `user:${userId}`,
+    traceparent: call.trace.traceparent,
+    data: {
+      ...actingOf(call, userId),
+      email: identity.email,
+      session_id: sessionId,
+      strategy: 'password',
+    },
+  });
   ctx.relay.poke();
 }
 

@@ -93,29 +93,70 @@ describe('opening a session', () => {
     expect(opened.some(({ outcome }) => outcome === 'opened')).toBe(true);
   });
 
-  test('races with a lock of the user: afterwards nothing lives', async () => {
-    for (let round = 0; round < 10; round += 1) {
-      const [userId, tenantId] = [randomUUID(), randomUUID()];
-      await put(userId, tenantId, { version: 1 });
-      const [opened] = await Promise.all([
-        open({ userId, tenantId, version: 1 }),
-        put(userId, tenantId, { version: 2, status: 'locked' }),
+  test('of somebody known tells what it does of somebody new', async () => {
+    const [userId, tenantId] = [randomUUID(), randomUUID()];
+    for (const time of ['new', 'known']) {
+      const opened = await open({ userId, tenantId });
+      if (opened.outcome !== 'opened') throw new Error(`${time}: ${opened.outcome}`);
+      const { session_id, refresh_token, access_token, expires_in } = opened.tokens;
+      expect(expires_in, time).toBe(900);
+      expect(await lives(access_token), time).toBe(200);
+      expect((await service.refresh(refresh_token)).status, time).toBe(200);
+      const [session] = await service.platform.database.query<{ expires_at: Date }>(
+        'select expires_at from token.session where id = $1 and user_id = $2 and tenant_id = $3',
+        [session_id, userId, tenantId],
+      );
+      expect(await service.told('session.created', `session:${session_id}`), time).toMatchObject([
+        {
+          tenant_id: tenantId,
+          data: {
+            user_id: userId,
+            session_id,
+            client_ip: '192.0.2.7',
+            user_agent: 'Firefox',
+            expires_at: session?.expires_at.toISOString(),
+          },
+        },
       ]);
-      if (opened.outcome !== 'opened') continue;
-      expect((await service.refresh(opened.tokens.refresh_token)).body.code).toBe('session_revoked');
-      expect(await lives(opened.tokens.access_token)).toBe(401);
     }
   });
 
-  test('races with the end of the tenant: afterwards nothing lives', async () => {
-    for (let round = 0; round < 10; round += 1) {
-      const tenantId = randomUUID();
-      const [opened] = await Promise.all([open({ tenantId }), putTenant(tenantId, 2, 'disabled')]);
-      if (opened.outcome !== 'opened') continue;
-      expect((await service.refresh(opened.tokens.refresh_token)).status).toBe(401);
-      expect(await lives(opened.tokens.access_token)).toBe(401);
-    }
-  });
+  const whoIs = [{ who: 'new' }, { who: 'known' }] as const;
+  const become = async (who: string, userId: string, tenantId: string) => {
+    if (who === 'known') expect(await open({ userId, tenantId })).toMatchObject({ outcome: 'opened' });
+    else await put(userId, tenantId, { version: 1 });
+  };
+
+  test.each(whoIs)(
+    'of somebody $who races with a lock of the user: afterwards nothing lives',
+    async ({ who }) => {
+      for (let round = 0; round < 10; round += 1) {
+        const [userId, tenantId] = [randomUUID(), randomUUID()];
+        await become(who, userId, tenantId);
+        const [opened] = await Promise.all([
+          open({ userId, tenantId, version: 1 }),
+          put(userId, tenantId, { version: 2, status: 'locked' }),
+        ]);
+        if (opened.outcome !== 'opened') continue;
+        expect((await service.refresh(opened.tokens.refresh_token)).body.code).toBe('session_revoked');
+        expect(await lives(opened.tokens.access_token)).toBe(401);
+      }
+    },
+  );
+
+  test.each(whoIs)(
+    'of somebody $who races with the end of the tenant: afterwards nothing lives',
+    async ({ who }) => {
+      for (let round = 0; round < 10; round += 1) {
+        const [userId, tenantId] = [randomUUID(), randomUUID()];
+        await become(who, userId, tenantId);
+        const [opened] = await Promise.all([open({ userId, tenantId }), putTenant(tenantId, 2, 'disabled')]);
+        if (opened.outcome !== 'opened') continue;
+        expect((await service.refresh(opened.tokens.refresh_token)).status).toBe(401);
+        expect(await lives(opened.tokens.access_token)).toBe(401);
+      }
+    },
+  );
 });
 
 describe('what auth tells of a user', () => {

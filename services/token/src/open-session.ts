@@ -1,40 +1,54 @@
 import { append, isUuid, newId, questions } from '@gatehouse/kit';
 import { sql } from 'kysely';
-import type { Static } from 'typebox';
 import { type AccessGrant, grantTimes } from './access-token.ts';
 import { answer, type TokenContext, type TokenTransaction } from './context.ts';
-import type { RefreshToken } from './refresh-token.ts';
+import { createOpenKnown, type Opening } from './open-known.ts';
 import { type RevocationEntry, takeSubjects } from './subject.ts';
 
-type Asked = Static<typeof questions.openSession.ask>;
-
 /** Opens a session for somebody whose credentials auth has just checked. */
-export const openSession = answer(questions.openSession, (ctx) => async (asked, traceparent) => {
-  const { subject } = asked;
-  if (subject.status !== 'active' || !isUuid(subject.user_id) || !isUuid(subject.tenant_id))
-    return { outcome: 'inactive' as const };
-  const trace = asked.traceparent ?? traceparent;
-  const refresh = ctx.refreshTokens.first();
-  const entries: RevocationEntry[] = [];
-  const verdict = await ctx.db.transaction().execute(async (tx) => {
-    const refusal =
-      (await checkTenant(tx, asked)) ?? (await checkSubject(tx, ctx, { asked, trace, entries }));
-    return refusal ?? { outcome: 'opened' as const, grant: await begin(tx, ctx, { asked, trace, refresh }) };
-  });
-  for (const entry of entries) ctx.feed.markLocally(entry);
-  ctx.relay.poke();
-  if (verdict.outcome !== 'opened') return verdict;
-  const access_token = await ctx.accessTokens.sign(verdict.grant);
-  ctx.metrics.tokenIssued.inc({ kind: 'access' });
-  ctx.metrics.tokenIssued.inc({ kind: 'refresh' });
-  const { expires_in, session_id } = verdict.grant;
-  return {
-    outcome: 'opened' as const,
-    tokens: { access_token, refresh_token: refresh.token, expires_in, session_id },
+export const openSession = answer(questions.openSession, (ctx) => {
+  const openKnown = createOpenKnown(ctx);
+  return async (asked, traceparent) => {
+    const { subject } = asked;
+    if (subject.status !== 'active' || !isUuid(subject.user_id) || !isUuid(subject.tenant_id))
+      return { outcome: 'inactive' as const };
+    const refresh = ctx.refreshTokens.first();
+    const opening = { asked, refresh, trace: asked.traceparent ?? traceparent };
+    const grant = await openKnown(opening);
+    const verdict =
+      grant === undefined ? await openAnew(ctx, opening) : { outcome: 'opened' as const, grant };
+    ctx.relay.poke();
+    if (verdict.outcome !== 'opened') return verdict;
+    const access_token = await ctx.accessTokens.sign(verdict.grant);
+    ctx.metrics.tokenIssued.inc({ kind: 'access' });
+    ctx.metrics.tokenIssued.inc({ kind: 'refresh' });
+    const { expires_in, session_id } = verdict.grant;
+    return {
+      outcome: 'opened' as const,
+      tokens: { access_token, refresh_token: refresh.token, expires_in, session_id },
+    };
   };
 });
 
-type Refusal = { readonly outcome: 'stale' | 'inactive' } | undefined;
+type Verdict = Refused | { readonly outcome: 'opened'; readonly grant: AccessGrant };
+interface Refused {
+  readonly outcome: 'stale' | 'inactive';
+}
+
+/** Takes over what auth says of tenant and user, where token has not heard of it, and opens the session. */
+async function openAnew(ctx: TokenContext, opening: Opening): Promise<Verdict> {
+  const entries: RevocationEntry[] = [];
+  const verdict = await ctx.db.transaction().execute(async (tx): Promise<Verdict> => {
+    const refusal =
+      (await checkTenant(tx, opening.asked)) ?? (await checkSubject(tx, ctx, { ...opening, entries }));
+    return refusal ?? { outcome: 'opened', grant: await begin(tx, ctx, opening) };
+  });
+  for (const entry of entries) ctx.feed.markLocally(entry);
+  return verdict;
+}
+
+type Refusal = Refused | undefined;
+type Asked = Opening['asked'];
 
 /**
  * The share lock lets sign-ins of one tenant pass side by side and makes whoever disables it wait for their sessions.
@@ -84,7 +98,7 @@ async function checkSubject(
 async function begin(
   tx: TokenTransaction,
   ctx: TokenContext,
-  { asked, trace, refresh }: { asked: Asked; trace: string; refresh: RefreshToken },
+  { asked, trace, refresh }: Opening,
 ): Promise<AccessGrant> {
   const { subject, scope, client_ip, user_agent } = asked;
   const { SESSION_ABSOLUTE_TTL_SECONDS: absolute, REFRESH_IDLE_TTL_SECONDS: idle } = ctx.config;
