@@ -1,3 +1,4 @@
+import { eventually } from '@gatehouse/kit/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditEvent, expectProblem, mode, type Platform, startPlatform } from './platform.ts';
 
@@ -22,13 +23,17 @@ afterAll(() => platform?.close());
 
 describe('the edge (contract §2)', () => {
   it('reports health with every component', async () => {
-    const { status, body } = await platform.api.get('/health');
-    expect(status).toBe(200);
-    expect(body).toMatchObject({
-      status: 'healthy',
-      version: expect.any(String),
-      uptime_seconds: expect.any(Number),
-    });
+    // Right after the start something may not have been looked at yet.
+    const body = await eventually(async () => {
+      const health = await platform.api.get('/health');
+      expect(health.status).toBe(200);
+      expect(health.body, health.text).toMatchObject({
+        status: 'healthy',
+        version: expect.any(String),
+        uptime_seconds: expect.any(Number),
+      });
+      return health.body;
+    }, 30_000);
     const names = body.components.map(({ name }: { name: string }) => name);
     expect(names).toEqual(
       expect.arrayContaining([

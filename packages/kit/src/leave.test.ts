@@ -36,9 +36,11 @@ describe('a process that is told to end', () => {
     const alone = defineService({ name: 'audit', settings: {}, routes: [slow], open: async () => ({}) });
     platform = await startPlatform([alone], { DRAIN_SECONDS: '300' });
     const get = (path: string) => request(`${platform?.url}${path}`, { dispatcher: agent });
-    const before = await get('/health/ready');
-    expect([before.statusCode, before.headers.connection]).toEqual([200, 'keep-alive']);
-    await before.body.dump();
+    await eventually(async () => {
+      const before = await get('/health/ready');
+      await before.body.dump();
+      expect([before.statusCode, before.headers.connection]).toEqual([200, 'keep-alive']);
+    });
 
     const left = platform.leave();
     const ready = await get('/health/ready');

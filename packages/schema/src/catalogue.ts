@@ -16,10 +16,13 @@ export interface Catalogue {
   readonly constraints: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** Reads it over the caller's connection, so that a transaction sees what it has changed. */
+/**
+ * Reads it over the caller's connection, so that a transaction sees what it has changed; in the same order whenever the
+ * same is there, whichever way Postgres comes upon it.
+ */
 export const readCatalogue = async (client: ClientBase): Promise<Catalogue> => {
   const rows = async <Row extends object>(text: string): Promise<Row[]> =>
-    (await client.query<Row>(text, [schemaNames])).rows;
+    (await client.query<Row>(text, [schemaNames])).rows.toSorted(inOrder);
   const columns = await rows<{ name: string; type: string; required: boolean }>(COLUMNS);
   const functions = await rows<{ name: string; result: string }>(FUNCTIONS);
   return {
@@ -31,6 +34,9 @@ export const readCatalogue = async (client: ClientBase): Promise<Catalogue> => {
     constraints: byTable(await rows(CONSTRAINTS)),
   };
 };
+
+const inOrder = (one: object, other: object): number =>
+  JSON.stringify(one) < JSON.stringify(other) ? -1 : 1;
 
 const byTable = (rows: readonly { table: string; text: string }[]): Map<string, Set<string>> => {
   const found = new Map<string, Set<string>>();

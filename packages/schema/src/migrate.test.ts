@@ -11,9 +11,10 @@ import { DEFAULT_TENANT_ID } from './tables/auth.ts';
 import { createTestDatabase, type TestDatabase } from './test-database.ts';
 
 const dumpOf = async (url: string): Promise<string> => {
-  const db = new Kysely<unknown>({
-    dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: url }) }),
-  });
+  const pool = new pg.Pool({ connectionString: url });
+  // Its last connection may still be on its way out when the database goes.
+  pool.on('error', () => {});
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   try {
     return await dumpSchema(db);
   } finally {
