@@ -53,9 +53,7 @@ export async function append<T extends EventType, DB extends { outbox: unknown }
   tx: Transaction<DB>,
   event: NewEvent<T>,
 ): Promise<string> {
-  const row = rowOf(event);
-  await insert(tx, [row]);
-  return row.id;
+  return appendAlone(tx, event);
 }
 
 /** Writes an event that no change goes with: a statement of its own. Returns its id. Poke the relay after it. */
